@@ -1,0 +1,111 @@
+"""What a run tells while it goes: small frozen values, each with its JSON. The engine emits them, it never knows who listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal
+
+from nodegraph.errors import NodegraphError
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    kind: ClassVar[str] = "event"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; binary parts (previews) are left out and travel beside it."""
+        out: dict[str, Any] = {"event": self.kind}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, NodegraphError):
+                value = value.to_json()
+            if not isinstance(value, bytes):
+                out[field.name] = value
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted(Event):
+    kind = "run_started"
+    total: int
+    """nodes that have to run, as far as is known at the start"""
+    cached: Sequence[str]
+    """nodes whose results are at hand and will be used"""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStarted(Event):
+    kind = "node_started"
+    node: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Event):
+    kind = "progress"
+    node: str
+    value: float
+    total: float | None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview(Event):
+    """A small picture of work in progress, JPEG."""
+
+    kind = "preview"
+    node: str
+    width: int
+    height: int
+    jpeg: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Log(Event):
+    kind = "log"
+    node: str
+    level: Literal["info", "warning"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFinished(Event):
+    """`cached`: nothing was run. `shown`: what the node shows to people: saved files, text."""
+
+    kind = "node_finished"
+    node: str
+    type: str
+    seconds: float
+    cached: bool = False
+    shown: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeBlocked(Event):
+    kind = "node_blocked"
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFailed(Event):
+    kind = "node_failed"
+    node: str
+    error: NodegraphError
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished(Event):
+    kind = "run_finished"
+    status: Literal["done", "failed", "cancelled"]
+    seconds: float
+    executed: int
+    cached: int
+
+
+Sink = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The sink of someone who does not listen."""

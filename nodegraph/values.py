@@ -1,0 +1,44 @@
+"""What a node may return instead of a value, and how a running node asks for more graph.
+
+`Blocked` skips every consumer and passes on; `Expand` runs a small graph in the node's place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Nothing comes this way: consumers are skipped, not failed, and pass it on."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A node of an expansion: type id and inputs; a value may be a `Result` of a sibling, a `Ref` received, or plain data."""
+
+    type: str
+    inputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Output `output` of sibling `node` in the same expansion."""
+
+    node: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expand:
+    """Run `nodes` in place of this node; `outputs` says what then stands for its outputs (a `Result`, a `Ref` or plain data).
+
+    A node may expand into another of its own kind: a loop turns that way, a thousand times and more, without recursion.
+    """
+
+    nodes: Mapping[str, Call]
+    outputs: Mapping[str, Any] = field(default_factory=dict)
