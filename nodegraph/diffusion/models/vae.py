@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +73,8 @@ class ResnetBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
         h = self.conv2(F.silu(self.norm2(h)))
-        return h + (self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x)
+        out: Tensor = h + (self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x)
+        return out
 
 
 class AttnBlock(nn.Module):
@@ -117,21 +119,47 @@ class Upsample(nn.Module):
 
 
 class Level(nn.Module):
-    """One resolution: residual blocks, each followed by attention where the level has it."""
+    """One resolution: residual blocks, each followed by attention where the level has it, then the change of resolution."""
 
     def __init__(self, widths: list[int], attention: bool) -> None:
         super().__init__()
-        self.block = nn.ModuleList(ResnetBlock(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.block = nn.ModuleList(ResnetBlock(a, b) for a, b in pairwise(widths))
         self.attn = nn.ModuleList(AttnBlock(width) for width in widths[1:] if attention)
-        self.downsample: nn.Module
-        self.upsample: nn.Module
 
     def forward(self, x: Tensor) -> Tensor:
         for index, block in enumerate(self.block):
             x = block(x)
             if self.attn:
                 x = self.attn[index](x)
+        return self.resample(x)
+
+    def resample(self, x: Tensor) -> Tensor:
+        """The change of resolution; none at the last level."""
         return x
+
+
+class DownLevel(Level):
+    """A level of the encoder that ends by halving."""
+
+    def __init__(self, widths: list[int], attention: bool) -> None:
+        super().__init__(widths, attention)
+        self.downsample = Downsample(widths[-1])
+
+    def resample(self, x: Tensor) -> Tensor:
+        out: Tensor = self.downsample(x)
+        return out
+
+
+class UpLevel(Level):
+    """A level of the decoder that ends by doubling."""
+
+    def __init__(self, widths: list[int], attention: bool) -> None:
+        super().__init__(widths, attention)
+        self.upsample = Upsample(widths[-1])
+
+    def resample(self, x: Tensor) -> Tensor:
+        out: Tensor = self.upsample(x)
+        return out
 
 
 class Middle(nn.Module):
@@ -164,8 +192,6 @@ class Encoder(nn.Module):
         h = self.conv_in(x)
         for level in self.down:
             h = level(h)
-            if hasattr(level, "downsample"):
-                h = level.downsample(h)
         out: Tensor = self.conv_out(F.silu(self.norm_out(self.mid(h))))
         return out
 
@@ -186,8 +212,6 @@ class Decoder(nn.Module):
         h = self.mid(self.conv_in(z))
         for level in reversed(self.up):
             h = level(h)
-            if hasattr(level, "upsample"):
-                h = level.upsample(h)
         out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
         return out
 
@@ -202,18 +226,12 @@ def _norm(channels: int) -> nn.GroupNorm:
 
 
 def _encoder_level(config: VaeConfig, level: int) -> Level:
-    width = config.channels(level)
-    before = config.channels(max(level - 1, 0))
-    module = Level([before] + [width] * config.num_res_blocks, level in config.attention_levels)
-    if level + 1 < config.levels:
-        module.downsample = Downsample(width)
-    return module
+    widths = [config.channels(max(level - 1, 0))] + [config.channels(level)] * config.num_res_blocks
+    kind = DownLevel if level + 1 < config.levels else Level
+    return kind(widths, level in config.attention_levels)
 
 
 def _decoder_level(config: VaeConfig, level: int) -> Level:
-    width = config.channels(level)
-    before = config.channels(min(level + 1, config.levels - 1))
-    module = Level([before] + [width] * (config.num_res_blocks + 1), level in config.attention_levels)
-    if level:
-        module.upsample = Upsample(width)
-    return module
+    widths = [config.channels(min(level + 1, config.levels - 1))] + [config.channels(level)] * (config.num_res_blocks + 1)
+    kind = UpLevel if level else Level
+    return kind(widths, level in config.attention_levels)
