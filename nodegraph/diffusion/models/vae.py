@@ -61,11 +61,11 @@ class AutoencoderKL(nn.Module):
 class ResnetBlock(nn.Module):
     """Two convolutions and a residual."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, groups: int) -> None:
         super().__init__()
-        self.norm1 = _norm(in_channels)
+        self.norm1 = _norm(in_channels, groups)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.norm2 = _norm(out_channels)
+        self.norm2 = _norm(out_channels, groups)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         if in_channels != out_channels:
             self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1)
@@ -80,9 +80,9 @@ class ResnetBlock(nn.Module):
 class AttnBlock(nn.Module):
     """Single-head self-attention over all pixels."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
-        self.norm = _norm(channels)
+        self.norm = _norm(channels, groups)
         self.q, self.k, self.v, self.proj_out = (nn.Conv2d(channels, channels, 1) for _ in range(4))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -121,10 +121,10 @@ class Upsample(nn.Module):
 class Level(nn.Module):
     """One resolution: residual blocks, each followed by attention where the level has it, then the change of resolution."""
 
-    def __init__(self, widths: list[int], attention: bool) -> None:
+    def __init__(self, widths: list[int], attention: bool, groups: int) -> None:
         super().__init__()
-        self.block = nn.ModuleList(ResnetBlock(a, b) for a, b in pairwise(widths))
-        self.attn = nn.ModuleList(AttnBlock(width) for width in widths[1:] if attention)
+        self.block = nn.ModuleList(ResnetBlock(a, b, groups) for a, b in pairwise(widths))
+        self.attn = nn.ModuleList(AttnBlock(width, groups) for width in widths[1:] if attention)
 
     def forward(self, x: Tensor) -> Tensor:
         for index, block in enumerate(self.block):
@@ -141,8 +141,8 @@ class Level(nn.Module):
 class DownLevel(Level):
     """A level of the encoder that ends by halving."""
 
-    def __init__(self, widths: list[int], attention: bool) -> None:
-        super().__init__(widths, attention)
+    def __init__(self, widths: list[int], attention: bool, groups: int) -> None:
+        super().__init__(widths, attention, groups)
         self.downsample = Downsample(widths[-1])
 
     def resample(self, x: Tensor) -> Tensor:
@@ -153,8 +153,8 @@ class DownLevel(Level):
 class UpLevel(Level):
     """A level of the decoder that ends by doubling."""
 
-    def __init__(self, widths: list[int], attention: bool) -> None:
-        super().__init__(widths, attention)
+    def __init__(self, widths: list[int], attention: bool, groups: int) -> None:
+        super().__init__(widths, attention, groups)
         self.upsample = Upsample(widths[-1])
 
     def resample(self, x: Tensor) -> Tensor:
@@ -165,11 +165,11 @@ class UpLevel(Level):
 class Middle(nn.Module):
     """Residual, attention, residual at the lowest resolution."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
-        self.block_1 = ResnetBlock(channels, channels)
-        self.attn_1 = AttnBlock(channels)
-        self.block_2 = ResnetBlock(channels, channels)
+        self.block_1 = ResnetBlock(channels, channels, groups)
+        self.attn_1 = AttnBlock(channels, groups)
+        self.block_2 = ResnetBlock(channels, channels, groups)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.block_2(self.attn_1(self.block_1(x)))
@@ -184,8 +184,8 @@ class Encoder(nn.Module):
         self.conv_in = nn.Conv2d(config.in_channels, config.channels(0), 3, padding=1)
         self.down = nn.ModuleList(_encoder_level(config, level) for level in range(config.levels))
         width = config.channels(config.levels - 1)
-        self.mid = Middle(width)
-        self.norm_out = _norm(width)
+        self.mid = Middle(width, config.norm_groups)
+        self.norm_out = _norm(width, config.norm_groups)
         self.conv_out = nn.Conv2d(width, 2 * config.z_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -203,9 +203,9 @@ class Decoder(nn.Module):
         super().__init__()
         width = config.channels(config.levels - 1)
         self.conv_in = nn.Conv2d(config.z_channels, width, 3, padding=1)
-        self.mid = Middle(width)
+        self.mid = Middle(width, config.norm_groups)
         self.up = nn.ModuleList(_decoder_level(config, level) for level in range(config.levels))
-        self.norm_out = _norm(config.channels(0))
+        self.norm_out = _norm(config.channels(0), config.norm_groups)
         self.conv_out = nn.Conv2d(config.channels(0), config.out_channels, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -221,17 +221,17 @@ class Decoder(nn.Module):
         return self.conv_out.weight
 
 
-def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(32, channels, eps=1e-6)
+def _norm(channels: int, groups: int) -> nn.GroupNorm:
+    return nn.GroupNorm(groups, channels, eps=1e-6)
 
 
 def _encoder_level(config: VaeConfig, level: int) -> Level:
     widths = [config.channels(max(level - 1, 0))] + [config.channels(level)] * config.num_res_blocks
     kind = DownLevel if level + 1 < config.levels else Level
-    return kind(widths, level in config.attention_levels)
+    return kind(widths, level in config.attention_levels, config.norm_groups)
 
 
 def _decoder_level(config: VaeConfig, level: int) -> Level:
     widths = [config.channels(min(level + 1, config.levels - 1))] + [config.channels(level)] * (config.num_res_blocks + 1)
     kind = UpLevel if level else Level
-    return kind(widths, level in config.attention_levels)
+    return kind(widths, level in config.attention_levels, config.norm_groups)

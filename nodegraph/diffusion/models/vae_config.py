@@ -17,6 +17,7 @@ class VaeConfig:
     num_res_blocks: residual blocks of each level of the encoder; the decoder has one more
     z_channels, embed_dim: channels inside and outside of the quantising 1x1 convolutions
     attention_levels: levels with attention besides the middle
+    norm_groups: groups of every GroupNorm
     """
 
     in_channels: int = 3
@@ -28,6 +29,7 @@ class VaeConfig:
     embed_dim: int = 4
     attention_levels: tuple[int, ...] = ()
     use_quant_conv: bool = True
+    norm_groups: int = 32
 
     @property
     def levels(self) -> int:
@@ -45,7 +47,11 @@ class VaeConfig:
 
     @classmethod
     def from_state_dict(cls, shapes: Shapes) -> VaeConfig:
-        """Read the sizes from keys and shapes alone (prefix already stripped)."""
+        """Read the sizes from keys and shapes alone (prefix already stripped).
+
+        The number of groups leaves no trace in the shapes: it is 32, but never less than 4 channels a group at full resolution,
+        because a group of one channel would take the absolute colour away.
+        """
         ch, in_channels = shapes["encoder.conv_in.weight"][:2]
         widths = [shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in range(_count(shapes, r"encoder\.down\.(\d+)\."))]
         z_channels = shapes["decoder.conv_in.weight"][1]
@@ -60,6 +66,7 @@ class VaeConfig:
             embed_dim=z_channels if quant is None else quant[1],
             attention_levels=tuple(level for level in range(len(widths)) if f"encoder.down.{level}.attn.0.q.weight" in shapes),
             use_quant_conv=quant is not None,
+            norm_groups=max(1, min(32, ch // 4)),
         )
 
 
