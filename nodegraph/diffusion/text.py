@@ -1,0 +1,62 @@
+"""Chunks of tokens to the hidden states that condition a U-Net."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nodegraph.diffusion.models.clip_text import ClipOutput, ClipText
+from nodegraph.diffusion.prompt import Chunk, empty_chunk, is_weighted
+from nodegraph.diffusion.tokenizer import EOS
+
+
+@dataclass(frozen=True)
+class TextStates:
+    """An encoded prompt. tokens: (1, 77 * chunks, width); pooled: (1, width or projection), of the first chunk."""
+
+    tokens: Tensor
+    pooled: Tensor
+
+
+@torch.inference_mode()
+def encode_chunks(net: ClipText, chunks: Sequence[Chunk], *, layer: int = -1, normed: bool = True, pad: int = EOS) -> TextStates:
+    """Encode a prompt, chunk by chunk in one batch, and apply the weights of its tokens.
+
+    layer: which hidden state: -1 the last, -2 the one before it ("clip skip 2")
+    normed: put the final norm after it (SD 1 and 2 do, SDXL does not)
+    pad: the padding token that the chunks were made with, for the empty prompt beside them
+
+    Weights follow ComfyUI: h' = h_empty + w * (h - h_empty), position by position, where h_empty is the encoding of
+    the empty prompt. The pooled vector is not weighted.
+    """
+    weighted = is_weighted(chunks)
+    rows = [*chunks, empty_chunk(pad)] if weighted else list(chunks)
+    out = _run(net, rows)
+    states = hidden_state(net, out, layer, normed)  # (chunks or chunks + 1, 77, width)
+    if weighted:
+        weights = states.new_tensor([[token.weight for token in chunk] for chunk in chunks])[:, :, None]
+        states = torch.lerp(states[-1:].expand_as(states[:-1]), states[:-1], weights)
+    return TextStates(states.reshape(1, -1, states.shape[-1]), out.pooled[:1])
+
+
+def hidden_state(net: ClipText, out: ClipOutput, layer: int, normed: bool) -> Tensor:
+    """One hidden state of an output: -1 is the last layer; raises ValueError for a layer that is not there."""
+    count = len(out.hidden) - 1
+    if not -count <= layer <= -1:
+        raise ValueError(f"layer {layer} does not exist: this text encoder has layers -{count} to -1")
+    return net.final_norm(out.hidden[layer]) if normed else out.hidden[layer]
+
+
+def _run(net: ClipText, chunks: Sequence[Chunk]) -> ClipOutput:
+    device = net.text_model.final_layer_norm.weight.device
+    ids = torch.tensor([[token.id for token in chunk] for chunk in chunks], device=device)
+    embeds = net.embed(ids)
+    for row, chunk in enumerate(chunks):
+        for position, token in enumerate(chunk):
+            if token.vector is not None:
+                embeds[row, position] = torch.as_tensor(token.vector).to(embeds)
+    out: ClipOutput = net(ids, embeds)
+    return out
