@@ -1,12 +1,7 @@
 """Write a node: `@node` turns a typed function into a contract (`NodeSpec`) and leaves the function as it is.
 
-    @node("Blend", category="image")
-    def blend(base: Image, overlay: Image, amount: Annotated[float, Slider(0, 1, step=0.01)] = 0.5) -> Image:
-        \"\"\"Mix two images: base * (1 - amount) + overlay * amount.
-
-        overlay: same height and width as `base`; a batch of 1 is repeated
-        amount: 0 keeps the base, 1 keeps the overlay
-        \"\"\"
+The type of a parameter is its socket, `Annotated` its widget and range, a default makes it optional; the docstring's first paragraph
+is the help and its lines `name: text` are the tooltips; the return annotation names the outputs. `nodes/README.md` shows examples.
 """
 
 from __future__ import annotations

@@ -125,7 +125,9 @@ def parse_json(data: bytes | str, name: str = "the text") -> Any:
     except RecursionError as error:
         raise TooLarge(f"{name} is nested too deeply to be a workflow", hint="workflows are at most a few levels deep") from error
     except UnicodeDecodeError as error:
-        raise NotJson(f"{name} is not text: byte {error.start} is not UTF-8", hint="give a workflow JSON, or a PNG or WebP saved with one") from error
+        raise NotJson(
+            f"{name} is not text: byte {error.start} is not UTF-8", hint="give a workflow JSON, or a PNG or WebP saved with one"
+        ) from error
     except ValueError as error:
         raise NotJson(f"{name} is not JSON: {error}", hint="open it in an editor at that place, or save it again") from error
 
@@ -151,7 +153,9 @@ UPGRADES: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
 """from each older format number to the next; applied in turn"""
 
 
-def upgrade(data: dict[str, Any], steps: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = UPGRADES, to: int = FORMAT) -> dict[str, Any]:
+def upgrade(
+    data: dict[str, Any], steps: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = UPGRADES, to: int = FORMAT
+) -> dict[str, Any]:
     """Bring saved data of any known format number to the present one. Raises FormatTooNew, UnknownFormat."""
     number = data.get("nodegraph")
     if type(number) is not int or number < 1:
@@ -194,12 +198,18 @@ def _parse_node(id: str, raw: Any, problems: list[NodegraphError]) -> NodeEntry 
         return None
     type_, inputs, mode, version = raw["type"], raw.get("inputs", {}), raw.get("mode", "active"), raw.get("version")
     if not isinstance(inputs, dict):
-        problems.append(UnknownFormat("`inputs` must be an object of values by name", node=id, node_type=type_, hint="save the workflow again"))
+        problems.append(
+            UnknownFormat("`inputs` must be an object of values by name", node=id, node_type=type_, hint="save the workflow again")
+        )
         return None
     if mode not in MODES:
-        problems.append(BadValue(f"the mode {shorten(mode)} is not one of {', '.join(MODES)}", node=id, node_type=type_, hint="use `active`"))
+        problems.append(
+            BadValue(f"the mode {shorten(mode)} is not one of {', '.join(MODES)}", node=id, node_type=type_, hint="use `active`")
+        )
     if version is not None and (type(version) is not int or version < 1):
-        problems.append(BadValue(f"the version {shorten(version)} is not a whole number from 1", node=id, node_type=type_, hint="leave it out"))
+        problems.append(
+            BadValue(f"the version {shorten(version)} is not a whole number from 1", node=id, node_type=type_, hint="leave it out")
+        )
     parsed = {}
     for name, value in inputs.items():
         if type(value) is dict:

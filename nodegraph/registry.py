@@ -150,7 +150,9 @@ def import_folder(folder: Path, name: str) -> Iterable[ModuleType]:
 def _import_file(path: Path, name: str) -> ModuleType:
     if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(path):
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=[str(path.parent)] if path.name == "__init__.py" else None)
+    spec = importlib.util.spec_from_file_location(
+        name, path, submodule_search_locations=[str(path.parent)] if path.name == "__init__.py" else None
+    )
     if spec is None or spec.loader is None:
         raise BrokenPack(f"cannot import {path}")
     module = importlib.util.module_from_spec(spec)

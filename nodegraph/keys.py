@@ -1,0 +1,163 @@
+"""Keys: what a result depends on, as a hash. Equal keys mean equal results; ids, titles and positions never enter.
+
+The key of a node is a Merkle hash over type id, node version, code of its pack, numeric policy, every input in order (literals with
+type tags, files by content) and, for links, the key of the parent and the name of the output. One pass, linear, no recursion.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
+from typing import Any, Final
+
+from nodegraph.document import Link
+from nodegraph.errors import NodegraphError, NodeFailed
+from nodegraph.files import Files
+from nodegraph.graph import Graph, GraphNode
+from nodegraph.registry import Registry
+from nodegraph.schema import NodeSpec
+
+Key = bytes
+SIZE: Final = 16
+
+
+def digest(data: bytes) -> Key:
+    return blake2b(data, digest_size=SIZE).digest()
+
+
+def canonical(value: Any) -> bytes:
+    """Bytes that differ whenever plain values differ, types included: `1`, `True`, `1.0` and `"1"` are four things."""
+    kind = type(value)
+    if kind is str:
+        data: bytes = value.encode("utf-8", "surrogatepass")
+        return b"s%d:" % len(data) + data
+    if kind is int:
+        return b"i%d;" % value
+    if kind is float:
+        return b"f" + struct.pack("<d", value)
+    if kind is bool:
+        return b"T" if value else b"F"
+    if value is None:
+        return b"N"
+    if kind is bytes:
+        return b"b%d:" % len(value) + value
+    if kind is list or kind is tuple:
+        return b"[%d:" % len(value) + b"".join(map(canonical, value))
+    if kind is dict:
+        return b"{%d:" % len(value) + b"".join(canonical(k) + canonical(value[k]) for k in sorted(value))
+    raise TypeError(f"{kind.__name__} is no plain value")
+
+
+class KeyMaker:
+    """Makes the keys of a session: it knows the code of the packs, the numeric policy and how to hash a file."""
+
+    def __init__(self, registry: Registry, files: Files, policy: str, hash_file: Callable[[Any], str], nonce: Callable[[], bytes]) -> None:
+        self._registry = registry
+        self._files = files
+        self._policy = policy
+        self._hash_file = hash_file
+        self._nonce = nonce
+        self._prefixes: dict[str, bytes] = {}
+
+    def keys(self, graph: Graph) -> dict[str, Key]:
+        """The key of every node of a graph, in its order."""
+        keys: dict[str, Key] = {}
+        for id, node in graph.nodes.items():
+            keys[id] = self.key(node, keys)
+        return keys
+
+    def key(self, node: GraphNode, keys: Mapping[str, Key]) -> Key:
+        """The key of one node, given those of its parents."""
+        spec = node.spec
+        parts = [self.prefix(spec)]
+        links, inputs = node.links, node.inputs
+        for name, input in spec.inputs.items():
+            link = links.get(name)
+            if link is not None:
+                parts.append(b"L")
+                parts.append(keys[link.node])
+                parts.append(link.output.encode())
+            else:
+                value = inputs[name]
+                kind = type(value)
+                if input.folder is not None:
+                    parts.append(self.file_part(input.folder, value))
+                elif kind is int:
+                    parts.append(b"i%d;" % value)
+                else:
+                    parts.append(canonical(value))
+        if spec.fingerprint is not None or not spec.cached:
+            parts.append(self.outside(node))
+        return blake2b(b"\0".join(parts), digest_size=SIZE).digest()
+
+    def actual_key(self, node: GraphNode, value_ids: Mapping[Link, Key], unused: Iterable[str] = ()) -> Key:
+        """The key by what really came in: identities of values in place of keys of parents.
+
+        Two runs whose parents differ but gave equal values agree here; that is what early cut-off looks up.
+        """
+        parts = [b"A", self.prefix(node.spec)]
+        for name, input in node.spec.inputs.items():
+            link = node.links.get(name)
+            if link is None:
+                value = node.inputs[name]
+                parts.append(canonical(value) if input.folder is None else self.file_part(input.folder, value))
+            else:
+                parts.append(b"U" if name in unused else value_ids[link])
+        return blake2b(b"\0".join(parts), digest_size=SIZE).digest()
+
+    def prefix(self, spec: NodeSpec) -> bytes:
+        known = self._prefixes.get(spec.id)
+        if known is None:
+            name = spec.id.split("/", 1)[0] if "/" in spec.id else "core"
+            pack = self._registry.packs.get(name)
+            known = digest(canonical([spec.id, spec.version, pack.code if pack is not None else "", self._policy]))
+            self._prefixes[spec.id] = known
+        return known
+
+    def file_part(self, folder: str, value: Any) -> bytes:
+        names = value if isinstance(value, list) else [value]
+        return b"".join(b"N" if name is None else b"h" + self._hash_file(self._files.find(folder, name)).encode() for name in names)
+
+    def outside(self, node: GraphNode) -> bytes:
+        if not node.spec.cached:
+            return self._nonce()
+        assert node.spec.fingerprint is not None
+        literals = {name: node.inputs.get(name) for name in node.spec.inputs}
+        try:
+            return canonical(node.spec.fingerprint(**literals))
+        except NodegraphError as error:
+            raise error.at(node.id, node.spec.id) from error
+        except Exception as error:  # noqa: BLE001 - pack code
+            raise NodeFailed(f"its fingerprint failed: {type(error).__name__}: {error}", node=node.id, node_type=node.spec.id) from error
+
+    def explain(self, node: GraphNode, keys: Mapping[str, Key]) -> dict[str, str]:
+        """The parts of a node's key by name, in short form, so that two records show which part changed."""
+        parts = {"code": self.prefix(node.spec).hex()[:12], "version": str(node.spec.version)}
+        for name, input in node.spec.inputs.items():
+            link = node.links.get(name)
+            if link is not None:
+                parts[f"input `{name}`"] = f"node {link.node} `{link.output}` {keys[link.node].hex()[:12]}"
+            elif input.folder is not None:
+                parts[f"input `{name}`"] = f"{node.inputs[name]} {self.file_part(input.folder, node.inputs[name]).decode()[:13]}"
+            else:
+                parts[f"input `{name}`"] = repr(node.inputs[name])[:200]
+        if node.spec.fingerprint is not None or not node.spec.cached:
+            parts["outside"] = self.outside(node).hex()[:24]
+        return parts
+
+
+def what_changed(before: Mapping[str, str] | None, after: Mapping[str, str]) -> list[str]:
+    """One line for each part of a key that differs; ["first run"] if nothing is known of before."""
+    if before is None:
+        return ["first run"]
+    lines = []
+    for name in [*after, *[n for n in before if n not in after]]:
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            continue
+        if new is not None and new.startswith("node "):
+            lines.append(f"{name}: {' '.join(new.split()[:2])} gives another result" if old and old.split()[:3] == new.split()[:3] else f"{name}: now from {new.rsplit(' ', 1)[0]}")
+        else:
+            lines.append(f"{name}: {old} -> {new}")
+    return lines
