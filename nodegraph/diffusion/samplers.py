@@ -1,82 +1,80 @@
-"""Samplers: from a denoiser and falling sigmas to a sequence of steps.
+"""Samplers by name: from a denoiser and falling sigmas to a sequence of steps.
 
-A sampler is a generator of `Step`. It knows nothing of networks, text or guidance: all it has is a function
-`denoise(x (B, C, h, w), sigma (B,)) -> x0`.
+    sampler(denoise, x, sigmas, *, noise, flow=False, **options) -> Iterator[Step]
+
+A sampler knows nothing of networks, text or guidance: all it has is a function `denoise(x (B, C, h, w), sigma (B,)) -> x0`.
 sigmas is (n + 1,) float32 on the CPU; `flow` says that x = (1 - sigma) x0 + sigma n, where otherwise x = x0 + sigma n.
-In the variance exploding convention the probability flow ODE is dx/dsigma = (x - x0) / sigma (Karras et al. 2022, eq. 1), and so it is for
-rectified flow, which is why most samplers need not know which they have.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from nodegraph.diffusion import solvers_classic, solvers_dpm, solvers_ode, solvers_sde, solvers_unipc
+from nodegraph.diffusion.steps import Denoiser, Step
 
-from nodegraph.diffusion.noise import NoiseSource
+__all__ = ["SAMPLERS", "Denoiser", "SamplerSpec", "Step"]
 
-Denoiser = Callable[[Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """State after step `index` of `total`: x at `sigma_next`, and the clean prediction x0 that was made at `sigma`."""
-
-    index: int
-    total: int
-    sigma: float
-    sigma_next: float
-    x: Tensor
-    x0: Tensor
+Sampler = Callable[..., Iterator[Step]]
 
 
 @dataclass(frozen=True)
 class SamplerSpec:
-    """A sampler by name.
+    """A sampler and what is to be known about it.
 
-    order: global order of convergence on the ODE as the steps shrink (for a stochastic sampler, with its noise off)
-    options: keyword arguments and their defaults
-    stochastic: adds noise in the steps with its default options
+    order: global order of convergence on the ODE as the steps shrink (for one that adds noise, with the noise off)
+    stochastic: adds noise in its steps with its default options
     drop_penultimate: evaluates between sigmas, so the last positive sigma of a schedule is left out
-    fresh_mask_noise: under a mask the noise put back outside it comes from seed + 1 (ComfyUI's ddim)
+    fresh_mask_noise: under a mask, the noise put back outside it comes from seed + 1 instead of being the initial noise (ComfyUI's ddim)
     """
 
     name: str
-    function: Callable[..., Iterator[Step]]
+    function: Sampler
     order: int
-    doc: str
-    options: Mapping[str, Any] = field(default_factory=dict)
     stochastic: bool = False
     drop_penultimate: bool = False
     fresh_mask_noise: bool = False
 
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Keyword arguments and their defaults."""
+        parameters = inspect.signature(self.function).parameters
+        return {name: p.default for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY and name not in ("noise", "flow")}
 
-def slope(x: Tensor, x0: Tensor, sigma: Tensor) -> Tensor:
-    """dx/dsigma of the probability flow ODE."""
-    return (x - x0) / sigma
-
-
-def _intervals(sigmas: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
-    for i in range(len(sigmas) - 1):
-        yield i, sigmas[i], sigmas[i + 1]
-
-
-def _at(x: Tensor, sigma: Tensor) -> Tensor:
-    """(B,) copies of a sigma on the device of x."""
-    return sigma * x.new_ones(x.shape[0])
+    @property
+    def doc(self) -> str:
+        """Paper and equation, from the docstring's first line."""
+        return (inspect.getdoc(self.function) or "").splitlines()[0]
 
 
-def euler(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: NoiseSource, flow: bool = False) -> Iterator[Step]:
-    """Euler steps on the probability flow ODE (Karras et al. 2022, alg. 2 without churn and correction)."""
-    total = len(sigmas) - 1
-    for i, sigma, sigma_next in _intervals(sigmas):
-        x0 = denoise(x, _at(x, sigma))
-        x = x + slope(x, x0, sigma) * (sigma_next - sigma)
-        yield Step(i, total, float(sigma), float(sigma_next), x, x0)
-
-
-SAMPLERS: dict[str, SamplerSpec] = {
-    "euler": SamplerSpec("euler", euler, 1, "Euler steps on the probability flow ODE"),
-}
+_SPECS = (
+    SamplerSpec("euler", solvers_ode.euler, 1),
+    SamplerSpec("euler_ancestral", solvers_sde.euler_ancestral, 1, stochastic=True),
+    SamplerSpec("heun", solvers_ode.heun, 2),
+    SamplerSpec("heunpp2", solvers_ode.heunpp2, 1),
+    SamplerSpec("dpm_2", solvers_ode.dpm_2, 2, drop_penultimate=True),
+    SamplerSpec("dpm_2_ancestral", solvers_dpm.dpm_2_ancestral, 2, stochastic=True, drop_penultimate=True),
+    SamplerSpec("lms", solvers_ode.lms, 4),
+    SamplerSpec("dpm_fast", solvers_classic.dpm_fast, 3),
+    SamplerSpec("dpm_adaptive", solvers_classic.dpm_adaptive, 3),
+    SamplerSpec("dpmpp_2s_ancestral", solvers_dpm.dpmpp_2s_ancestral, 2, stochastic=True),
+    SamplerSpec("dpmpp_sde", solvers_dpm.dpmpp_sde, 2, stochastic=True),
+    SamplerSpec("dpmpp_2m", solvers_dpm.dpmpp_2m, 2),
+    SamplerSpec("dpmpp_2m_sde", solvers_dpm.dpmpp_2m_sde, 2, stochastic=True),
+    SamplerSpec("dpmpp_3m_sde", solvers_dpm.dpmpp_3m_sde, 3, stochastic=True),
+    SamplerSpec("ddpm", solvers_sde.ddpm, 1, stochastic=True),
+    SamplerSpec("lcm", solvers_sde.lcm, 1, stochastic=True),
+    SamplerSpec("ipndm", solvers_ode.ipndm, 1),
+    SamplerSpec("deis", solvers_ode.deis, 3),
+    SamplerSpec("res_multistep", solvers_sde.res_multistep, 2),
+    SamplerSpec("res_multistep_ancestral", solvers_sde.res_multistep_ancestral, 2, stochastic=True),
+    SamplerSpec("gradient_estimation", solvers_ode.gradient_estimation, 1),
+    SamplerSpec("er_sde", solvers_sde.er_sde, 3, stochastic=True),
+    SamplerSpec("ddim", solvers_sde.ddim, 1, fresh_mask_noise=True),
+    SamplerSpec("uni_pc", solvers_unipc.uni_pc, 3, drop_penultimate=True),
+    SamplerSpec("uni_pc_bh2", solvers_unipc.uni_pc_bh2, 3, drop_penultimate=True),
+)
+SAMPLERS: Mapping[str, SamplerSpec] = {spec.name: spec for spec in _SPECS}

@@ -53,7 +53,10 @@ class Run:
             return iter(())
         x = self.sampling.start(self.latent, self.noise, float(self.sigmas[0]))
         denoise = self.denoise if self.mask is None else masked(self.denoise, self.sampling, self.latent, self._mask_noise(), self.mask)
-        return self.sampler.function(denoise, x, self.sigmas, noise=self.source, flow=self.sampling.is_flow, **self.options)
+        options = dict(self.options)
+        if self.sampling.is_flow and "flow_start" in self.sampler.options:
+            options.setdefault("flow_start", self.sampling.schedule.percent_to_sigma(1e-4))
+        return self.sampler.function(denoise, x, self.sigmas, noise=self.source, flow=self.sampling.is_flow, **options)
 
     def finish(self, last: Step | None) -> Tensor:
         """The latent of the run, in model space, from its last step; the given latent if there was no step.
@@ -63,7 +66,8 @@ class Run:
         if last is None:
             return self.latent
         x = self.sampling.finish(last.x, last.sigma_next)
-        if self.mask is None or last.sigma_next > 0:
+        complete = last.index == last.total - 1 and bool(self.sigmas[-1] == 0)
+        if self.mask is None or not complete:
             return x
         return torch.where(self.mask == 0, self.latent, x)
 

@@ -23,6 +23,11 @@ def sampler_tensor(key: str) -> Tensor:
     return torch.from_numpy(arrays("samplers.npz")[key])
 
 
+def model_calls(key: str) -> int:
+    """How many times the recorded run called the model."""
+    return int(json.loads((FOLDER / "model_calls.json").read_text(encoding="utf-8"))[key])
+
+
 class Mixture:
     """E[x0 | x] for data from a mixture of Gaussians, in float64; `flow` says x = (1 - sigma) x0 + sigma n, else x = x0 + sigma n."""
 
