@@ -76,6 +76,18 @@ class WeightsFile:
         except (OSError, SafetensorError) as error:
             raise BrokenWeights(f"{self.path} changed since it was opened: {error}", hint="load it again") from error
 
+    def floats(self, key: str) -> list[float]:
+        """The numbers of one small float16 or float32 tensor, flat, without torch."""
+        info = self.tensors[key]
+        letter = {"F16": "e", "F32": "f"}.get(info.dtype)
+        if letter is None:
+            raise BrokenWeights(f"tensor {key!r} is of type {info.dtype}; float16 or float32 is needed")
+        data_start = self.size - max(tensor.end for tensor in self.tensors.values())
+        with open(self.path, "rb") as stream:
+            stream.seek(data_start + info.start)
+            data = stream.read(info.end - info.start)
+        return [value for (value,) in struct.iter_unpack(f"<{letter}", data)]
+
 
 def open_weights(path: str | Path) -> WeightsFile:
     """Read and check the header of a safetensors file.

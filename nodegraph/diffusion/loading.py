@@ -1,0 +1,86 @@
+"""Modules from weights files: made without memory, then given the tensors of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from nodegraph.diffusion.identify import CheckpointInfo, stripped
+from nodegraph.diffusion.models.clip_text import ClipText
+from nodegraph.diffusion.models.openclip import openclip_tensors
+from nodegraph.diffusion.models.unet import UNet
+from nodegraph.diffusion.models.vae import AutoencoderKL
+from nodegraph.diffusion.weights import WeightsFile
+from nodegraph.errors import BrokenWeights, MissingPart, shorten
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def build_unet(info: CheckpointInfo, weights: WeightsFile, dtype: torch.dtype = torch.float32) -> UNet:
+    """The U-Net of a checkpoint, in eval mode on the CPU. Raises MissingPart, BrokenWeights."""
+    part = info.unet
+    if part is None:
+        raise _missing("U-Net", info, weights)
+    return fill(lambda: UNet(part.config), part_tensors(weights, part.prefix), dtype)
+
+
+def build_vae(info: CheckpointInfo, weights: WeightsFile, dtype: torch.dtype = torch.float32) -> AutoencoderKL:
+    """The autoencoder of a checkpoint, in eval mode on the CPU. Raises MissingPart, BrokenWeights.
+
+    Its kernels are laid out channels last, which makes decoding on a CPU about a fifth faster.
+    """
+    part = info.vae
+    if part is None:
+        raise _missing("autoencoder", info, weights)
+    return fill(lambda: AutoencoderKL(part.config), part_tensors(weights, part.prefix), dtype, torch.channels_last)
+
+
+def build_clip(info: CheckpointInfo, weights: WeightsFile, dtype: torch.dtype = torch.float32, index: int = 0) -> ClipText:
+    """Text encoder number `index` of a checkpoint, in eval mode on the CPU. Raises MissingPart, BrokenWeights."""
+    if index >= len(info.clips):
+        raise _missing("text encoder" if index == 0 else f"text encoder number {index + 1}", info, weights)
+    part = info.clips[index]
+    tensors = part_tensors(weights, part.prefix)
+    return fill(lambda: ClipText(part.config), openclip_tensors(tensors) if part.layout == "openclip" else tensors, dtype)
+
+
+def part_tensors(weights: WeightsFile, prefix: str) -> dict[str, Tensor]:
+    """Tensors under a prefix, mapped from the file, keys without the prefix."""
+    return stripped(weights.load([key for key in weights.tensors if key.startswith(prefix)]), prefix)
+
+
+def fill(
+    make: Callable[[], M], tensors: Mapping[str, Tensor], dtype: torch.dtype, layout: torch.memory_format = torch.preserve_format
+) -> M:
+    """Make a module on the meta device and give it tensors, converted one by one; tensors it does not know are left out.
+
+    A tensor that already has the type and layout is not copied: it stays mapped from its file.
+    Raises BrokenWeights when a tensor is missing or of another shape.
+    """
+    with torch.device("meta"):
+        module = make()
+    wanted = module.state_dict()
+    _check(wanted, tensors)
+    state = {key: _converted(tensors[key], dtype, layout) for key in wanted}
+    module.load_state_dict(state, strict=True, assign=True)
+    return module.eval().requires_grad_(False)
+
+
+def _converted(tensor: Tensor, dtype: torch.dtype, layout: torch.memory_format) -> Tensor:
+    return tensor.to(dtype, memory_format=layout if tensor.ndim == 4 else torch.preserve_format)
+
+
+def _check(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+    absent = [key for key in wanted if key not in tensors]
+    if absent:
+        raise BrokenWeights(f"{len(absent)} tensors are missing, the first is {shorten(absent[0])}", hint="fetch the file again")
+    for key, tensor in wanted.items():
+        if tensors[key].shape != tensor.shape:
+            raise BrokenWeights(f"{shorten(key)} is {tuple(tensors[key].shape)}, but {tuple(tensor.shape)} is needed beside the others")
+
+
+def _missing(what: str, info: CheckpointInfo, weights: WeightsFile) -> MissingPart:
+    return MissingPart(f"{weights.path.name} has no {what}, only: {', '.join(info.parts)}", hint=f"load a {what} from another file")
