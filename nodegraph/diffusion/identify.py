@@ -26,6 +26,7 @@ from typing import Literal, TypeVar, cast
 from nodegraph.diffusion.models.clip_config import Activation, ClipTextConfig
 from nodegraph.diffusion.models.openclip import openclip_shapes
 from nodegraph.diffusion.models.unet_config import UNetConfig
+from nodegraph.diffusion.models.upscaler_config import CompactConfig, RrdbConfig, is_compact, new_names
 from nodegraph.diffusion.models.vae_config import VaeConfig
 from nodegraph.diffusion.weights import WeightsFile
 from nodegraph.errors import BrokenWeights, UnknownModel, shorten
@@ -133,6 +134,23 @@ def identify_file(weights: WeightsFile) -> CheckpointInfo:
     return info
 
 
+def identify_upscaler(shapes: Shapes) -> CompactConfig | RrdbConfig:
+    """The network of an upscale model. Raises UnknownModel, saying what the file looks like, and BrokenWeights."""
+    own = stripped(shapes, upscaler_prefix(shapes))
+    if is_compact(own):
+        return read_config("upscale model", lambda: CompactConfig.from_state_dict(own))
+    names = new_names(own)
+    if "conv_first.weight" not in names.values():
+        raise UnknownModel(f"the file holds {looks_like(shapes)}", hint="choose an ESRGAN or Real-ESRGAN model")
+    return read_config("upscale model", lambda: RrdbConfig.from_state_dict({names[key]: shape for key, shape in own.items()}))
+
+
+def upscaler_prefix(shapes: Shapes) -> str:
+    """Training scripts put the weights under a name of their own; the averaged ones are the better ones."""
+    first = {key.split(".", 1)[0] for key in shapes}
+    return next((f"{name}." for name in ("params_ema", "params") if name in first), "")
+
+
 def looks_like(shapes: Shapes) -> str:
     """In words, what a file without any part of a checkpoint seems to be."""
     for pattern, what in _OTHERS:
@@ -190,7 +208,7 @@ def _find_unet(shapes: Shapes, facts: _Facts) -> UNetPart | None:
         return None
     heads, head_dim = facts.count("nodegraph.unet_heads"), facts.count("nodegraph.unet_head_dim")
     own = stripped(shapes, prefix)
-    return UNetPart(prefix, _read("U-Net", lambda: UNetConfig.from_state_dict(own, num_heads=heads, head_dim=head_dim)))
+    return UNetPart(prefix, read_config("U-Net", lambda: UNetConfig.from_state_dict(own, num_heads=heads, head_dim=head_dim)))
 
 
 def _find_vae(shapes: Shapes, facts: _Facts) -> VaePart | None:
@@ -198,7 +216,7 @@ def _find_vae(shapes: Shapes, facts: _Facts) -> VaePart | None:
     if prefix is None:
         return None
     own = stripped(shapes, prefix)
-    config = _read("autoencoder", lambda: VaeConfig.from_state_dict(own))
+    config = read_config("autoencoder", lambda: VaeConfig.from_state_dict(own))
     return VaePart(prefix, replace(config, norm_groups=facts.count("nodegraph.vae_norm_groups") or config.norm_groups))
 
 
@@ -219,10 +237,11 @@ def _clip(shapes: Shapes, prefix: str, layout: ClipLayout, facts: _Facts) -> Cli
     own = stripped(shapes, prefix)
     names = openclip_shapes(own) if layout == "openclip" else own
     known = cast("Activation | None", activation)
-    return ClipPart(prefix, layout, _read("text encoder", lambda: ClipTextConfig.from_state_dict(names, heads=heads, activation=known)))
+    config = read_config("text encoder", lambda: ClipTextConfig.from_state_dict(names, heads=heads, activation=known))
+    return ClipPart(prefix, layout, config)
 
 
-def _read(what: str, config: Callable[[], T]) -> T:
+def read_config(what: str, config: Callable[[], T]) -> T:
     """Turn the ways in which a torn set of keys breaks the reading of a config into one error."""
     try:
         return config()

@@ -8,10 +8,12 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from nodegraph.diffusion.identify import CheckpointInfo, stripped
+from nodegraph.diffusion.identify import CheckpointInfo, ClipPart, identify_upscaler, stripped, upscaler_prefix
 from nodegraph.diffusion.models.clip_text import ClipText
 from nodegraph.diffusion.models.openclip import openclip_tensors
 from nodegraph.diffusion.models.unet import UNet
+from nodegraph.diffusion.models.upscaler import RRDBNet, SRVGGNetCompact
+from nodegraph.diffusion.models.upscaler_config import CompactConfig, new_names
 from nodegraph.diffusion.models.vae import AutoencoderKL
 from nodegraph.diffusion.weights import WeightsFile
 from nodegraph.errors import BrokenWeights, MissingPart, shorten
@@ -38,13 +40,26 @@ def build_vae(info: CheckpointInfo, weights: WeightsFile, dtype: torch.dtype = t
     return fill(lambda: AutoencoderKL(part.config), part_tensors(weights, part.prefix), dtype, torch.channels_last)
 
 
-def build_clip(info: CheckpointInfo, weights: WeightsFile, dtype: torch.dtype = torch.float32, index: int = 0) -> ClipText:
-    """Text encoder number `index` of a checkpoint, in eval mode on the CPU. Raises MissingPart, BrokenWeights."""
-    if index >= len(info.clips):
-        raise _missing("text encoder" if index == 0 else f"text encoder number {index + 1}", info, weights)
-    part = info.clips[index]
+def build_clip(info: CheckpointInfo, weights: WeightsFile, dtype: torch.dtype = torch.float32) -> tuple[ClipText, ...]:
+    """The text encoders of a checkpoint in the order of `info.clips`, in eval mode on the CPU. Raises MissingPart, BrokenWeights."""
+    if not info.clips:
+        raise _missing("text encoder", info, weights)
+    return tuple(_clip(part, weights, dtype) for part in info.clips)
+
+
+def _clip(part: ClipPart, weights: WeightsFile, dtype: torch.dtype) -> ClipText:
     tensors = part_tensors(weights, part.prefix)
     return fill(lambda: ClipText(part.config), openclip_tensors(tensors) if part.layout == "openclip" else tensors, dtype)
+
+
+def build_upscaler(weights: WeightsFile, dtype: torch.dtype = torch.float32) -> SRVGGNetCompact | RRDBNet:
+    """An upscale model, in eval mode on the CPU; `.scale` says by how much. Raises UnknownModel, BrokenWeights."""
+    config = identify_upscaler(weights.shapes)
+    tensors = part_tensors(weights, upscaler_prefix(weights.shapes))
+    if isinstance(config, CompactConfig):
+        return fill(lambda: SRVGGNetCompact(config), tensors, dtype, torch.channels_last)
+    names = new_names({key: tensor.shape for key, tensor in tensors.items()})
+    return fill(lambda: RRDBNet(config), {names[key]: tensor for key, tensor in tensors.items()}, dtype, torch.channels_last)
 
 
 def part_tensors(weights: WeightsFile, prefix: str) -> dict[str, Tensor]:
