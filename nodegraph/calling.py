@@ -206,7 +206,9 @@ def _items(node: GraphNode, arguments: Mapping[str, Any]) -> list[dict[str, Any]
     uneven = {name: len(values) for name, values in lists.items() if len(values) not in (1, count)}
     if uneven:
         sizes = ", ".join(f"`{name}` has {len(values)}" for name, values in lists.items())
-        raise UnevenLists(f"its lists are of different lengths: {sizes}", hint="make them equally long; `Combinations` pairs each with each")
+        raise UnevenLists(
+            f"its lists are of different lengths: {sizes}", hint="make them equally long; `Combinations` pairs each with each"
+        )
     rest = {name: value for name, value in arguments.items() if name not in lists}
     return [rest | {n: values[i if len(values) > 1 else 0] for n, values in lists.items()} for i in range(count)]
 

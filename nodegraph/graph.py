@@ -131,7 +131,9 @@ class _Builder:
     def upgraded(self, id: str, entry: NodeEntry, spec: NodeSpec) -> NodeEntry:
         version = entry.version or 1
         if version > spec.version:
-            self.problem(BadVersion, f"it was saved with version {version}; this is version {spec.version}", id, hint="update nodegraph or the pack")
+            self.problem(
+                BadVersion, f"it was saved with version {version}; this is version {spec.version}", id, hint="update nodegraph or the pack"
+            )
         if version >= spec.version or spec.upgrade is None:
             return entry
         return NodeEntry(entry.type, spec.upgrade(version, dict(entry.inputs)), spec.version, entry.title, entry.mode)
@@ -197,7 +199,9 @@ class _Builder:
             if inner.number_of_edges():
                 path = [edge[0] for edge in networkx.find_cycle(inner)]
                 shown = path[:12] + (["…"] if len(path) > 12 else [])
-                text = " -> ".join(f"{id} ({self.document.nodes[id].type})" if id in self.document.nodes else id for id in [*shown, path[0]])
+                text = " -> ".join(
+                    f"{id} ({self.document.nodes[id].type})" if id in self.document.nodes else id for id in [*shown, path[0]]
+                )
                 self.problem(Cycle, f"its result would depend on itself: {text}", path[0], hint="remove one of these links")
 
     # ------------------------------------------------------------------------- one node
@@ -226,9 +230,7 @@ class _Builder:
                 self.report_missing(id, input)
             else:
                 values[name] = input.default
-        if len(given) > len(values) + len(links):
-            self.report_extra(id, spec, given)
-        elif not links.keys() <= spec.inputs.keys() or not given.keys() <= spec.inputs.keys():
+        if len(given) > len(values) + len(links) or not links.keys() <= spec.inputs.keys() or not given.keys() <= spec.inputs.keys():
             self.report_extra(id, spec, given)
         for name, output in spec.outputs.items():
             type_ = substitute(output.type, bound) if spec.generic else output.type
@@ -300,7 +302,9 @@ class _Builder:
         for name in given:
             if name not in spec.inputs:
                 names = ", ".join(f"`{known}`" for known in spec.inputs) or "none"
-                self.problem(UnknownInput, f"{spec.id} has no input of that name", id, name, did_you_mean(name, spec.inputs, f"it has: {names}"))
+                self.problem(
+                    UnknownInput, f"{spec.id} has no input of that name", id, name, did_you_mean(name, spec.inputs, f"it has: {names}")
+                )
 
     def check_literal(self, id: str, input: InputSpec, value: Any) -> Any:
         try:
@@ -333,7 +337,12 @@ def _bypass(spec: NodeSpec, entry: NodeEntry, output: str, wanted: Type) -> Link
     linked = {name: value for name, value in entry.inputs.items() if type(value) is Link and name in spec.inputs}
     inputs = [names[place]] if 0 <= place < len(names) else []
     for name in [*inputs, *[n for n in names if offered is not None and spec.inputs[n].type == offered.type], *names]:
-        if name in linked and offered is not None and accepts(offered.type, spec.inputs[name].type) and accepts(wanted, spec.inputs[name].type):
+        if (
+            name in linked
+            and offered is not None
+            and accepts(offered.type, spec.inputs[name].type)
+            and accepts(wanted, spec.inputs[name].type)
+        ):
             return linked[name]
     return None
 
@@ -395,7 +404,9 @@ def _check_choice(input: InputSpec, value: Any) -> Any:
             return choice
     names = ", ".join(str(choice) for choice in (input.choices or ())[:20])
     guess = did_you_mean(value, [c for c in input.choices or () if isinstance(c, str)]) if isinstance(value, str) else None
-    raise NotAChoice(f"{shorten(value)} is not one of its choices", hint=f"{guess} The choices: {names}" if guess else f"the choices: {names}")
+    raise NotAChoice(
+        f"{shorten(value)} is not one of its choices", hint=f"{guess} The choices: {names}" if guess else f"the choices: {names}"
+    )
 
 
 def _check_range(input: InputSpec, value: float) -> None:
@@ -422,5 +433,3 @@ def _article(word: str) -> str:
     if word in ("nothing", "text"):
         return word
     return f"an {word}" if word[:1] in "aeiou" else f"a {word}"
-
-

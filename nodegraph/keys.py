@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from nodegraph.document import Link
-from nodegraph.errors import NodegraphError, NodeFailed
+from nodegraph.errors import NodeFailed, NodegraphError
 from nodegraph.files import Files
 from nodegraph.graph import Graph, GraphNode
 from nodegraph.registry import Registry
@@ -128,7 +128,7 @@ class KeyMaker:
             return canonical(node.spec.fingerprint(**literals))
         except NodegraphError as error:
             raise error.at(node.id, node.spec.id) from error
-        except Exception as error:  # noqa: BLE001 - pack code
+        except Exception as error:
             raise NodeFailed(f"its fingerprint failed: {type(error).__name__}: {error}", node=node.id, node_type=node.spec.id) from error
 
     def explain(self, node: GraphNode, keys: Mapping[str, Key]) -> dict[str, str]:
@@ -157,7 +157,11 @@ def what_changed(before: Mapping[str, str] | None, after: Mapping[str, str]) -> 
         if old == new:
             continue
         if new is not None and new.startswith("node "):
-            lines.append(f"{name}: {' '.join(new.split()[:2])} gives another result" if old and old.split()[:3] == new.split()[:3] else f"{name}: now from {new.rsplit(' ', 1)[0]}")
+            lines.append(
+                f"{name}: {' '.join(new.split()[:2])} gives another result"
+                if old and old.split()[:3] == new.split()[:3]
+                else f"{name}: now from {new.rsplit(' ', 1)[0]}"
+            )
         else:
             lines.append(f"{name}: {old} -> {new}")
     return lines

@@ -1,0 +1,141 @@
+"""Arguments, dispatch and exit codes: 0 done, 1 the run failed, 2 the request was wrong, 130 cancelled with Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from nodegraph import __version__
+from nodegraph.errors import Cancelled, NodegraphError, Problems
+
+DONE, FAILED, WRONG, CANCELLED = 0, 1, 2, 130
+
+EPILOG = """\
+examples:
+  nodegraph run text_to_image                             run a shipped workflow; the picture goes to ./output
+  nodegraph run text_to_image --set prompt.text="a fox"   change an input: NODE.INPUT, by id, title or type
+  nodegraph run mine.json --output pictures --json        any workflow, as one JSON object a line
+  nodegraph run comfyui.png                               ComfyUI files and pictures that carry a workflow work too
+  nodegraph check mine.json                               every problem at once, nothing is run
+  nodegraph nodes KSampler                                what a node does, its inputs and ranges
+
+exit codes: 0 done, 1 the run failed, 2 the request was wrong, 130 cancelled
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    main = argparse.ArgumentParser(
+        prog="nodegraph",
+        description="A node graph engine for controllable diffusion image generation.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    main.add_argument("--version", action="version", version=f"nodegraph {__version__}")
+    commands = main.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _run(commands.add_parser("run", help="run a workflow and save what it makes", description=RUN))
+    _check(commands.add_parser("check", help="report every problem of a workflow, run nothing", description=CHECK))
+    _nodes(commands.add_parser("nodes", help="list node types, or explain one", description="List the node types, or explain one."))
+    _workflows(commands.add_parser("workflows", help="list the shipped workflows", description="List the workflows that are shipped."))
+    _convert(commands.add_parser("convert", help="convert between our format and ComfyUI's", description=CONVERT))
+    _strip(commands.add_parser("strip", help="remove the workflow from a picture", description=STRIP))
+    return main
+
+
+RUN = """Run a workflow: our JSON, ComfyUI's API or editor JSON, a PNG or WebP that carries one, or the name of a shipped one.
+Results are kept between runs, so only what changed is worked out again."""
+CHECK = "Read a workflow and report every problem at once. Nothing is run; torch is not even imported."
+CONVERT = """Convert a workflow. The form of OUT is chosen with --to; IN may be any accepted form, a picture too.
+ComfyUI's editor JSON is read (with subgraphs, reroutes, muted and bypassed nodes resolved) but not written."""
+STRIP = "Remove embedded workflows and prompts from a PNG or WebP. Pixels are not touched."
+
+
+def _folders(p: argparse.ArgumentParser) -> None:
+    group = p.add_argument_group("where things are")
+    group.add_argument("--input", type=Path, metavar="DIR", help="folder that LoadImage reads from (default: ./input)")
+    group.add_argument("--models", type=Path, metavar="DIR", action="append", default=[], help="a models folder; may be repeated")
+    group.add_argument("--packs", type=Path, metavar="DIR", action="append", default=[], help="the folder of a node pack; may be repeated")
+
+
+def _workflow(p: argparse.ArgumentParser) -> None:
+    p.add_argument("workflow", metavar="WORKFLOW", help="a file, or the name of a shipped workflow")
+    p.add_argument(
+        "--set", dest="sets", metavar="NODE.INPUT=VALUE", action="append", default=[], help="change an input; NODE is an id, title or type"
+    )
+    p.add_argument("--only", metavar="NODE", action="append", default=[], help="run to this node only; may be repeated")
+
+
+def _run(p: argparse.ArgumentParser) -> None:
+    _workflow(p)
+    p.add_argument("--output", type=Path, metavar="DIR", help="folder for saved pictures (default: ./output)")
+    p.add_argument("--json", action="store_true", help="print events as one JSON object a line")
+    p.add_argument("--quiet", action="store_true", help="print only the paths of saved files")
+    p.add_argument("--explain", action="store_true", help="say why each node ran")
+    _folders(p)
+    group = p.add_argument_group("how it runs")
+    group.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps ... (default: the best there is)")
+    group.add_argument("--cache", type=Path, metavar="DIR", help="folder for kept results (default: the user's cache folder)")
+    group.add_argument("--no-cache", action="store_true", help="keep and use no results on disk")
+
+
+def _check(p: argparse.ArgumentParser) -> None:
+    _workflow(p)
+    p.add_argument("--json", action="store_true", help="print problems as one JSON object a line")
+    _folders(p)
+
+
+def _nodes(p: argparse.ArgumentParser) -> None:
+    p.add_argument("name", nargs="?", metavar="NAME", help="explain this node type")
+    p.add_argument("--json", action="store_true", help="print the full description as JSON")
+    p.add_argument("--packs", type=Path, metavar="DIR", action="append", default=[], help="the folder of a node pack; may be repeated")
+
+
+def _workflows(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--json", action="store_true", help="print as JSON")
+
+
+def _convert(p: argparse.ArgumentParser) -> None:
+    p.add_argument("source", metavar="IN", type=Path)
+    p.add_argument("target", metavar="OUT", type=Path)
+    p.add_argument("--to", choices=("nodegraph", "comfy-api"), default="nodegraph", help="form of OUT (default: nodegraph)")
+    p.add_argument("--packs", type=Path, metavar="DIR", action="append", default=[], help="the folder of a node pack; may be repeated")
+
+
+def _strip(p: argparse.ArgumentParser) -> None:
+    p.add_argument("image", metavar="IMAGE", type=Path)
+    p.add_argument("--output", type=Path, metavar="FILE", help="write here instead of replacing IMAGE")
+
+
+_WHERE = {"run": "run", "check": "check", "nodes": "nodes", "workflows": "nodes", "convert": "convert", "strip": "convert"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    command = getattr(import_module(f"nodegraph.cli.{_WHERE[arguments.command]}"), arguments.command)
+    try:
+        code: int = command(arguments)
+    except NodegraphError as error:
+        report(error, getattr(arguments, "json", False))
+        return WRONG
+    except (Cancelled, KeyboardInterrupt):
+        print("cancelled", file=sys.stderr)
+        return CANCELLED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return code
+
+
+def report(error: NodegraphError, as_json: bool = False) -> None:
+    """One form for every fault: text on stderr, and with --json an object a fault on stdout."""
+    if as_json:
+        for item in error.errors if isinstance(error, Problems) else (error,):
+            print(json.dumps({"event": "problem", **item.to_json()}), flush=True)
+    text = error.render()
+    print(text, file=sys.stderr)
+    if isinstance(error, Problems) and len(error.errors) > 1:
+        print(f"{len(error.errors)} problems", file=sys.stderr)

@@ -1,0 +1,73 @@
+"""Picture files to values and back, with distrust: sizes are checked before a pixel is decoded, what is no picture is refused."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from nodegraph.diffusion.values import Image, Mask
+from nodegraph.errors import NotAPicture, ReadFailed, TooLarge
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+MAX_PIXELS: Final = 200_000_000
+MAX_FRAMES: Final = 4096
+FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+
+
+def open_picture(path: Path) -> Picture:
+    """A decoded picture, upright. Raises NotAPicture, TooLarge (decompression bombs) or ReadFailed."""
+    from PIL import Image as Pillow
+    from PIL import ImageOps, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the size is checked below, and more strictly
+            picture = Pillow.open(io.BytesIO(path.read_bytes()), formats=FORMATS)
+            frames = getattr(picture, "n_frames", 1)
+            if picture.width * picture.height * frames > MAX_PIXELS or frames > MAX_FRAMES:
+                raise TooLarge(
+                    f"{path.name} has {picture.width}x{picture.height} pixels and {frames} frames; at most {MAX_PIXELS:,} pixels are decoded",
+                    hint="make it smaller in another program",
+                )
+            picture.load()
+            upright: Picture = ImageOps.exif_transpose(picture) if frames == 1 else picture
+            return upright
+    except (UnidentifiedImageError, Pillow.DecompressionBombError) as error:
+        raise NotAPicture(f"{path.name} is not a picture that can be read", hint=f"use one of {', '.join(FORMATS)}") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise ReadFailed(f"cannot read {path}: {error.strerror}", hint="check that the file may be read") from error
+        raise NotAPicture(f"{path.name} is damaged: {error}", hint="save it again in another program") from error
+    except (SyntaxError, ValueError, EOFError, TypeError, IndexError) as error:
+        raise NotAPicture(f"{path.name} is damaged: {error}", hint="save it again in another program") from error
+
+
+def read_image(path: Path) -> tuple[Image, Mask]:
+    """(picture, mask) of a file, all frames as a batch. The mask is 1 where the picture is transparent, 0 everywhere without alpha."""
+    import numpy as np
+    from PIL import ImageSequence
+
+    colours, alphas = [], []
+    for frame in ImageSequence.Iterator(open_picture(path)):
+        rgba = np.asarray(_eight_bit(frame).convert("RGBA"), dtype=np.float32) / 255.0  # (H, W, 4)
+        colours.append(rgba[..., :3])
+        alphas.append(1.0 - rgba[..., 3])
+    return Image(np.ascontiguousarray(np.stack(colours))), Mask(np.stack(alphas))
+
+
+def _eight_bit(picture: Any) -> Any:
+    """16-bit grey pictures are scaled down; Pillow alone would clip them."""
+    if picture.mode in ("I", "I;16", "I;16B", "I;16L"):
+        return picture.point(lambda value: value * (1 / 257)).convert("L")
+    return picture
+
+
+def to_bytes(image: Image) -> Any:
+    """uint8 (B, H, W, 3), rounded to the nearest."""
+    import numpy as np
+
+    return np.clip(np.rint(image.data * 255.0), 0, 255).astype(np.uint8)

@@ -1,0 +1,137 @@
+"""Nodes that read, save, show and arrange pictures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+
+from nodegraph import Context, Each, InputFile, InputRefused, Number, node
+from nodegraph.diffusion import Image, Mask
+
+
+class ImageAndMask(NamedTuple):
+    image: Image
+    mask: Mask
+
+
+@node("LoadImage", category="image")
+def load_image(ctx: Context, file: Annotated[str, InputFile("image")]) -> ImageAndMask:
+    """Read a picture from the input folder; of an animation, all frames as a batch.
+
+    file: PNG, JPEG, WebP, GIF, BMP or TIFF
+    mask: 1 where the picture is transparent, all 0 if it has no transparency
+    """
+    from nodegraph.diffusion.pictures import read_image
+
+    return ImageAndMask(*read_image(ctx.files.find_input(file)))
+
+
+@node("LoadMask", category="mask")
+def load_mask(ctx: Context, file: Annotated[str, InputFile("image")], channel: Literal["alpha", "red", "green", "blue"] = "alpha") -> Mask:
+    """Read one channel of a picture as a mask.
+
+    channel: of "alpha", transparent is 1; of a colour, bright is 1
+    """
+    from nodegraph.diffusion.pictures import read_image
+
+    image, mask = read_image(ctx.files.find_input(file))
+    if channel == "alpha":
+        return mask
+    return Mask(image.data[..., ("red", "green", "blue").index(channel)].copy())
+
+
+@node("SaveImage", category="image", output=True)
+def save_image(
+    ctx: Context,
+    image: Each[Image],
+    name: str = "picture",
+    format: Literal["png", "webp", "jpeg"] = "png",
+    quality: Annotated[int, Number(1, 100)] = 90,
+    embed: bool = True,
+) -> None:
+    """Save pictures to the output folder. Never overwrites: each gets the next free number.
+
+    name: may have folders and %date%, %time%, %width%, %height%, %KSampler.seed% and the like
+    quality: of webp (100 is lossless) and jpeg
+    embed: put the workflow into the file, so that dropping the picture brings it back; `nodegraph strip` removes it
+    """
+    _write(ctx, image, "output", name, format, quality, embed)
+
+
+@node("PreviewImage", category="image", output=True)
+def preview_image(ctx: Context, image: Each[Image]) -> None:
+    """Show pictures without keeping them: they go to the temporary folder."""
+    _write(ctx, image, "temp", "preview", "png", 90, embed=False)
+
+
+def _write(ctx: Context, image: Image, root: str, name: str, format: str, quality: int, embed: bool) -> None:
+    from PIL import Image as Pillow
+
+    from nodegraph.diffusion.pictures import to_bytes
+    from nodegraph.files import fill_pattern
+
+    pattern = fill_pattern(name.strip() or "picture", _pattern_values(ctx.workflow, image))
+    suffix = ".jpg" if format == "jpeg" else f".{format}"
+    for pixels in to_bytes(image):
+        picture = Pillow.fromarray(pixels)
+        data = _encode(picture, format, quality, ctx.workflow if embed else None)
+        saved = ctx.files.save(root, pattern, suffix, lambda stream, data=data: stream.write(data))  # type: ignore[misc]
+        ctx.show("image", file=saved, width=picture.width, height=picture.height)
+
+
+def _encode(picture: Any, format: str, quality: int, workflow: Mapping[str, Any] | None) -> bytes:
+    from nodegraph import media
+
+    stream = io.BytesIO()
+    if format == "png":
+        info = media.png_info(workflow) if workflow is not None else None
+        picture.save(stream, "PNG", pnginfo=info, compress_level=4)
+    elif format == "webp":
+        exif = media.webp_exif(workflow) if workflow is not None else b""
+        picture.save(stream, "WEBP", quality=quality, lossless=quality == 100, exif=exif)
+    else:
+        picture.save(stream, "JPEG", quality=quality)
+    return stream.getvalue()
+
+
+def _pattern_values(workflow: Mapping[str, Any] | None, image: Image) -> dict[str, str]:
+    """What `%...%` may stand for in a name: the size, and every literal of the workflow as NODE.INPUT by id, title and type."""
+    values = {"width": str(image.width), "height": str(image.height)}
+    for id, entry in (workflow or {}).get("nodes", {}).items():
+        for input, value in entry["inputs"].items():
+            if isinstance(value, str | int | float):
+                for owner in (entry["type"], entry.get("title"), id):
+                    if owner:
+                        values[f"{owner}.{input}"] = str(value)
+    return values
+
+
+@node("ImageGrid", category="image")
+def image_grid(
+    images: list[Image],
+    columns: Annotated[int, Number(0, 100)] = 0,
+    gap: Annotated[int, Number(0, 256)] = 4,
+    row_labels: list[str] | None = None,
+    column_labels: list[str] | None = None,
+) -> Image:
+    """Arrange pictures on one sheet, row by row. Smaller ones are centred in their cell.
+
+    columns: how many side by side; 0 makes the sheet about square
+    gap: pixels between pictures
+    row_labels: text at the left of each row; repeated labels of `Combinations` are shown once a row
+    column_labels: text above each column
+    """
+    import math
+
+    from nodegraph.diffusion.sheets import sheet
+
+    pictures = [row for image in images for row in image.data]
+    if not pictures:
+        raise InputRefused("there are no pictures to arrange", input="images", hint="connect a list with at least one picture")
+    across = columns or math.ceil(math.sqrt(len(pictures)))
+    down = math.ceil(len(pictures) / across)
+    rows = row_labels or []
+    if len(rows) == len(pictures) and down < len(rows):
+        rows = rows[::across]
+    return sheet(pictures, across, gap, rows, column_labels or [])

@@ -1,0 +1,52 @@
+"""Nodes for prompts and other text."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from nodegraph import Context, Each, Text, node
+from nodegraph.diffusion import Conditioning, TextEncoder
+
+
+@node("CLIPEncode", category="text")
+def clip_encode(ctx: Context, clip: TextEncoder, text: Each[Annotated[str, Text(prompt=True)]] = "") -> Conditioning:
+    """Encode a prompt for the denoiser (CLIP, Radford et al. 2021).
+
+    clip: from the same checkpoint as the model
+    text: `(word:1.2)` strengthens, `(word)` is 1.1, `[word]` weakens, `\\(` is a plain parenthesis, BREAK starts a new chunk of 75
+        tokens; longer prompts are split into chunks by themselves
+    """
+    with ctx.load(clip) as net:
+        result: Conditioning = net.encode(text)
+    return result
+
+
+@node("JoinText", category="text")
+def join_text(a: Each[str] = "", b: Each[str] = "", separator: str = ", ") -> str:
+    """Put two texts together; the separator is left out if one is empty.
+
+    separator: what comes between, for instance a comma and a space
+    """
+    return separator.join(part for part in (a, b) if part)
+
+
+@node("ReplaceText", category="text")
+def replace_text(text: Each[Annotated[str, Text()]], find: str, replace: Each[str] = "") -> str:
+    """Replace every occurrence of a word in a text. With a list of replacements it gives a list of texts.
+
+    find: taken literally, not as a pattern
+    """
+    return text.replace(find, replace) if find else text
+
+
+@node("Lines", category="text")
+def lines(text: Annotated[str, Text()]) -> list[str]:
+    """One text a line: a list of prompts from a text field. Empty lines and lines that begin with # are left out."""
+    found = (line.strip() for line in text.splitlines())
+    return [line for line in found if line and not line.startswith("#")]
+
+
+@node("ShowText", category="text", output=True)
+def show_text(ctx: Context, value: Each[str | int | float | bool]) -> None:
+    """Show a text or number on the node."""
+    ctx.show("text", text=str(value))
