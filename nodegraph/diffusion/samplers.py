@@ -25,7 +25,8 @@ Sampler = Callable[..., Iterator[Step]]
 class SamplerSpec:
     """A sampler and what is to be known about it.
 
-    order: global order of convergence on the ODE as the steps shrink (for one that adds noise, with the noise off)
+    order: formal order on the ODE as the steps shrink (for one that adds noise, with the noise off). A multistep method has to start with
+        steps of lower order, which holds it to 2 in the limit of very many steps.
     stochastic: adds noise in its steps with its default options
     drop_penultimate: evaluates between sigmas, so the last positive sigma of a schedule is left out
     fresh_mask_noise: under a mask, the noise put back outside it comes from seed + 1 instead of being the initial noise (ComfyUI's ddim)

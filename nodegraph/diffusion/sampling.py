@@ -1,10 +1,10 @@
 """A whole run: noise, schedule, guidance, mask and sampler put together.
 
-    run = sample(net, model.sampling, latent, positive, negative, seed=7, steps=20, cfg=7.0)
-    last = None
-    for last in ctx.track(run, total=len(run), preview=lambda step: step.x0):
-        pass
-    latent = run.finish(last)
+run = sample(net, model.sampling, latent, positive, negative, seed=7, steps=20, cfg=7.0)
+last = None
+for last in ctx.track(run, total=len(run), preview=lambda step: step.x0):
+    pass
+latent = run.finish(last)
 """
 
 from __future__ import annotations
@@ -58,6 +58,13 @@ class Run:
             options.setdefault("flow_start", self.sampling.schedule.percent_to_sigma(1e-4))
         return self.sampler.function(denoise, x, self.sigmas, noise=self.source, flow=self.sampling.is_flow, **options)
 
+    def result(self) -> Tensor:
+        """Run to the end without looking on."""
+        last = None
+        for step in self:
+            last = step
+        return self.finish(last)
+
     def finish(self, last: Step | None) -> Tensor:
         """The latent of the run, in model space, from its last step; the given latent if there was no step.
 
@@ -104,6 +111,7 @@ def sample(
     sigmas: Tensor | None = None,
     mask: Tensor | None = None,
     batch_index: Sequence[int] | None = None,
+    batch_size: int | None = None,
     start_step: int | None = None,
     end_step: int | None = None,
     add_noise: bool = True,
@@ -118,7 +126,7 @@ def sample(
     denoise: the share of the schedule that is run, 1 from pure noise
     sigmas: given instead of `steps`, `schedule` and `denoise`
     mask: 1 where to change, 0 where to keep; any size, resized bilinearly
-    batch_index: which rows of a batch these are, see `NoiseSource`
+    batch_index, batch_size: which rows of a batch of which size these are, see `NoiseSource`
     start_step, end_step: run this part of the sigmas only; add_noise=False continues a run that left noise in
     leftover_noise: keep the noise that the sigmas before `end_step` leave; else the last step goes to 0
     options: of the sampler, see its `SamplerSpec`
@@ -127,7 +135,7 @@ def sample(
     if sigmas is None:
         sigmas = sigmas_for(sampling, schedule, steps, denoise, drop_penultimate=spec.drop_penultimate)
     latent = latent.float()
-    source = NoiseSource(seed, None if batch_index is None else tuple(batch_index))
+    source = NoiseSource(seed, None if batch_index is None else tuple(batch_index), batch_size)
     return Run(
         denoise=make_denoiser(net, sampling, positive, negative, cfg, guidance=guidance, max_rows=max_rows),
         sampling=sampling,

@@ -14,11 +14,15 @@ import torch
 from torch import Tensor
 
 from nodegraph.diffusion.noise import NoiseSource
+from nodegraph.diffusion.solvers_ode import euler
 from nodegraph.diffusion.steps import Denoiser, Step, call, slope
 
 
 def dpm_fast(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: NoiseSource, flow: bool = False) -> Iterator[Step]:
     """As many calls as the schedule has steps, in steps of order 3 that are even in log sigma, the rest of order 2 or 1."""
+    if _has_no_length(sigmas):
+        yield from euler(denoise, x, sigmas, noise=noise, flow=flow)
+        return
     calls = len(sigmas) - 1
     count = calls // 3 + 1
     orders = [3] * (count - 2) + [2, 1] if calls % 3 == 0 else [3] * (count - 1) + [calls % 3]
@@ -47,6 +51,9 @@ def dpm_adaptive(
 
     The number of steps is not known before; `Step.total` is an estimate.
     """
+    if _has_no_length(sigmas):
+        yield from euler(denoise, x, sigmas, noise=noise, flow=flow)
+        return
     t, end, h = -sigmas[0].log(), -_last(sigmas).log(), h_init
     first, before, index = t, x, 0
     while t < end - 1e-5:
@@ -68,6 +75,11 @@ def dpm_adaptive(
 
 def _last(sigmas: Tensor) -> Tensor:
     return sigmas[-2] if sigmas[-1] == 0 else sigmas[-1]
+
+
+def _has_no_length(sigmas: Tensor) -> bool:
+    """One step straight to 0: there is nothing between the first and the last positive sigma."""
+    return len(sigmas) == 2 and bool(sigmas[-1] == 0)
 
 
 class _Local:

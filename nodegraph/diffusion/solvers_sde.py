@@ -73,9 +73,7 @@ def ddim(
         yield at.step(x, x0)
 
 
-def _ddim_step(
-    x: Tensor, x0: Tensor, sigma: Tensor, sigma_next: Tensor, eta: float, sigma_hat: bool, flow: bool, noise: Tensor
-) -> Tensor:
+def _ddim_step(x: Tensor, x0: Tensor, sigma: Tensor, sigma_next: Tensor, eta: float, sigma_hat: bool, flow: bool, noise: Tensor) -> Tensor:
     """alpha' x0 + sqrt(sigma'^2 - up^2) eps + up z, up = eta sigma' sqrt(1 - (k'/k)^2) with k = sigma / alpha."""
     alpha, alpha_next = (1 - sigma, 1 - sigma_next) if flow else (torch.ones(()), torch.ones(()))
     fall = (sigma_next * alpha) / (sigma * alpha_next)  # k' / k
@@ -144,7 +142,7 @@ def er_sde(
     """
     draw = noise.per_step(x)
     sigmas = finite_start(sigmas, flow, flow_start)
-    k = (-half_log_snr(sigmas[:-1], flow)).exp()
+    k = (-half_log_snr(sigmas, flow)).exp()
     x0_before = slope_before = torch.zeros_like(x)
     for at in intervals(sigmas):
         i = at.index

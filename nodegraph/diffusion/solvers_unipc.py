@@ -19,12 +19,12 @@ Past = list[tuple[Tensor, Tensor]]  # (sigma, x0), newest first
 
 
 def uni_pc(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: NoiseSource, flow: bool = False, order: int = 3) -> Iterator[Step]:
-    """UniPC with B(h) = h."""
+    """UniPC with B(h) = h (Zhao et al. 2023, arXiv 2302.04867, sec. 3)."""
     return _uni_pc(denoise, x, sigmas, order, "bh1")
 
 
 def uni_pc_bh2(denoise: Denoiser, x: Tensor, sigmas: Tensor, *, noise: NoiseSource, flow: bool = False, order: int = 3) -> Iterator[Step]:
-    """UniPC with B(h) = exp(h) - 1."""
+    """UniPC with B(h) = exp(h) - 1 (Zhao et al. 2023, arXiv 2302.04867, sec. 3)."""
     return _uni_pc(denoise, x, sigmas, order, "bh2")
 
 
