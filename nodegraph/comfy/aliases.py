@@ -1,0 +1,121 @@
+"""The one table between ComfyUI's node classes and ours: names of inputs in ComfyUI's order, and outputs by slot.
+
+A line reads: ComfyUI's class, our id, its inputs as ComfyUI declares them (the order of `widgets_values`), our output names by slot.
+An input is written `theirs:kind` or `theirs=ours:kind`; without a kind it takes links only and has no widget. After the kind may follow
+what ComfyUI's editor stores behind the value: `+control` (what happens to a seed after a run) or `+upload` (a button).
+An output written `@name` does not exist here: it hands on what came into our input `name`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Final, Literal, cast
+
+Kind = Literal["link", "int", "float", "str", "bool", "choice", "file"]
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignInput:
+    """One input: its name there and here. `kind` other than "link" means that it has a widget there."""
+
+    theirs: str
+    ours: str
+    kind: Kind = "link"
+    follows: Literal["", "control", "upload"] = ""
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A node class of ComfyUI and the node type here that does the same."""
+
+    theirs: str
+    ours: str
+    inputs: tuple[ForeignInput, ...]
+    outputs: tuple[str, ...]
+    only_ours: frozenset[str] = field(default_factory=frozenset)
+    """inputs that only our node has; they are exported under their own name, which ComfyUI ignores"""
+    shows: bool = False
+    """its further stored widgets only show a result and carry no setting"""
+
+    @cached_property
+    def by_theirs(self) -> Mapping[str, ForeignInput]:
+        return {entry.theirs: entry for entry in self.inputs}
+
+    @cached_property
+    def by_ours(self) -> Mapping[str, ForeignInput]:
+        return {entry.ours: entry for entry in self.inputs}
+
+    def find(self, name: str) -> ForeignInput | None:
+        """The input called `name` there, else the one called so here."""
+        return self.by_theirs.get(name) or self.by_ours.get(name)
+
+
+_INPUT = re.compile(r"(?P<theirs>\w+)(=(?P<ours>\w+))?(:(?P<kind>\w+)(\+(?P<follows>\w+))?)?")
+
+
+def _input(text: str) -> ForeignInput:
+    match = _INPUT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} does not describe an input")
+    theirs, kind, follows = match["theirs"], cast(Kind, match["kind"] or "link"), match["follows"] or ""
+    return ForeignInput(theirs, match["ours"] or theirs, kind, cast(Literal["", "control", "upload"], follows))
+
+
+def _alias(theirs: str, ours: str, inputs: str, outputs: str, only_ours: str = "", shows: bool = False) -> Alias:
+    return Alias(theirs, ours, tuple(map(_input, inputs.split())), tuple(outputs.split()), frozenset(only_ours.split()), shows)
+
+
+_SAMPLING = (
+    "model seed:int+control steps:int cfg:float sampler_name=sampler:choice scheduler:choice"
+    " positive negative latent_image=latent denoise:float"
+)
+
+_TABLE: Final = (
+    _alias("CheckpointLoaderSimple", "LoadCheckpoint", "ckpt_name=file:file", "model clip vae"),
+    _alias("CLIPTextEncode", "CLIPEncode", "text:str clip", "conditioning"),
+    _alias("CLIPSetLastLayer", "CLIPSkip", "clip stop_at_clip_layer=stop_at:int", "clip"),
+    _alias("EmptyLatentImage", "EmptyLatent", "width:int height:int batch_size=batch:int", "latent"),
+    _alias("KSampler", "KSampler", _SAMPLING, "latent", only_ours="eta"),
+    _alias("VAEDecode", "VAEDecode", "samples=latent vae", "image"),
+    _alias("VAEEncode", "VAEEncode", "pixels=image vae", "latent"),
+    _alias("LoadImage", "LoadImage", "image=file:file+upload", "image mask"),
+    _alias("LoadImageMask", "LoadMask", "image=file:file+upload channel:choice", "mask"),
+    _alias("SaveImage", "SaveImage", "images=image filename_prefix=name:str", "@image", only_ours="format quality embed"),
+    _alias("PreviewImage", "PreviewImage", "images=image", "@image"),
+    _alias("ImageScale", "ImageScale", "image upscale_method=method:choice width:int height:int crop:choice", "image"),
+    _alias("ImageScaleBy", "ImageScaleBy", "image upscale_method=method:choice scale_by=factor:float", "image"),
+    _alias("UpscaleModelLoader", "LoadUpscaler", "model_name=file:file", "upscaler"),
+    _alias("ImageUpscaleWithModel", "UpscaleImage", "upscale_model=upscaler image", "image", only_ours="tile"),
+    _alias("SetLatentNoiseMask", "SetLatentNoiseMask", "samples=latent mask", "latent"),
+    _alias("LatentUpscale", "LatentUpscale", "samples=latent upscale_method=method:choice width:int height:int crop:choice", "latent"),
+    _alias("InvertMask", "InvertMask", "mask", "mask"),
+    _alias("ImageInvert", "ImageInvert", "image", "image"),
+    _alias("ImageBlend", "ImageBlend", "image1=base image2=overlay blend_factor=amount:float blend_mode=mode:choice", "image"),
+    _alias("PrimitiveInt", "Integer", "value:int+control", "int"),
+    _alias("PrimitiveFloat", "Float", "value:float", "float"),
+    _alias("PrimitiveString", "String", "value:str", "str"),
+    _alias("PrimitiveStringMultiline", "String", "value:str", "str"),
+    _alias("PrimitiveBoolean", "Boolean", "value:bool", "bool"),
+    _alias("StringConcatenate", "JoinText", "string_a=a:str string_b=b:str delimiter=separator:str", "str"),
+    _alias("PreviewAny", "ShowText", "source=value", "@value", shows=True),
+    _alias("ComfySwitchNode", "Switch", "switch=on:bool on_false=when_false on_true=when_true", "value"),
+)
+
+BY_THEIRS: Final[Mapping[str, Alias]] = MappingProxyType({alias.theirs: alias for alias in _TABLE})
+"""by ComfyUI's class name"""
+
+BY_OURS: Final[Mapping[str, Alias]] = MappingProxyType({alias.ours: alias for alias in reversed(_TABLE)})
+"""by our id; where two of their classes are one of ours, the first of the table is written"""
+
+NOTE: Final = "Note"
+NOTES: Final = frozenset({"Note", "MarkdownNote"})
+"""remarks on the canvas: never part of what runs"""
+
+
+def find_alias(class_type: str) -> Alias | None:
+    """The line for a `class_type`, which may also be an id of ours."""
+    return BY_THEIRS.get(class_type) or BY_OURS.get(class_type)
