@@ -62,14 +62,7 @@ class Engine:
 
     def document(self, workflow: Workflow, overrides: Mapping[str, Any] | None = None) -> Document:
         """A Document from a path (any accepted format), plain data or a Document, with inputs replaced."""
-        from nodegraph.formats import document_from, load_workflow
-
-        if isinstance(workflow, Document):
-            document = workflow
-        elif isinstance(workflow, Mapping):
-            document = document_from(dict(workflow)).document
-        else:
-            document = load_workflow(Path(workflow)).document
+        document = workflow if isinstance(workflow, Document) else _read(workflow)
         return apply_overrides(document, self.registry, overrides or {})
 
     def check(self, workflow: Workflow, overrides: Mapping[str, Any] | None = None, targets: Iterable[str] | None = None) -> Graph:
@@ -159,6 +152,14 @@ class Engine:
         except (OSError, ValueError):
             return {}
         return data if isinstance(data, dict) else {}
+
+
+def _read(workflow: str | Path | Mapping[str, Any]) -> Document:
+    from nodegraph.formats import document_from, load_workflow
+
+    if isinstance(workflow, Mapping):
+        return document_from(dict(workflow)).document
+    return load_workflow(Path(workflow)).document
 
 
 def run(

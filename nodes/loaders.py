@@ -39,7 +39,7 @@ def load_upscaler(ctx: Context, file: Annotated[str, ModelFile("upscale_models")
 
     file: a .safetensors file in `models/upscale_models`
     """
-    from nodegraph.diffusion.models.upscaler import identify_upscaler
+    from nodegraph.diffusion.identify import identify_upscaler
     from nodegraph.diffusion.weights import open_weights
 
     path = ctx.files.find_model("upscale_models", file)

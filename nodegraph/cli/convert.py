@@ -18,10 +18,7 @@ def convert(arguments: argparse.Namespace) -> int:
     loaded = load_workflow(arguments.source)
     for warning in loaded.warnings:
         print(f"note: {warning}", file=sys.stderr)
-    if arguments.to == "comfy-api":
-        data = to_api(loaded.document, builtin_registry(arguments.packs))
-    else:
-        data = loaded.document.to_json()
+    data = to_api(loaded.document, builtin_registry(arguments.packs)) if arguments.to == "comfy-api" else loaded.document.to_json()
     text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     write_atomic(arguments.target, lambda stream: stream.write(text.encode("utf-8", "surrogatepass")))
     print(f"{arguments.target}: {len(loaded.document.nodes)} nodes, from {loaded.kind}")

@@ -30,7 +30,7 @@ def open_picture(path: Path) -> Picture:
             frames = getattr(picture, "n_frames", 1)
             if picture.width * picture.height * frames > MAX_PIXELS or frames > MAX_FRAMES:
                 raise TooLarge(
-                    f"{path.name} has {picture.width}x{picture.height} pixels and {frames} frames; at most {MAX_PIXELS:,} pixels are decoded",
+                    f"{path.name} has {picture.width}x{picture.height} pixels and {frames} frames; the limit is {MAX_PIXELS:,} pixels",
                     hint="make it smaller in another program",
                 )
             picture.load()

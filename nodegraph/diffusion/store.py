@@ -17,8 +17,9 @@ import torch
 from torch import nn
 
 from nodegraph.diffusion.handles import Model, Patch, TextEncoder, Upscaler, Vae, WeightsRef
-from nodegraph.diffusion.identify import CheckpointInfo, build_clip, build_unet, build_vae, identify
+from nodegraph.diffusion.identify import CheckpointInfo, identify_file
 from nodegraph.diffusion.loaded import LoadedModel, LoadedText, LoadedUpscaler, LoadedVae, preview_factors, sampling_of
+from nodegraph.diffusion.loading import build_clip, build_unet, build_upscaler, build_vae
 from nodegraph.diffusion.models.unet import UNet, hooked
 from nodegraph.diffusion.noise import NoiseSource
 from nodegraph.diffusion.weights import WeightsFile, open_weights
@@ -107,8 +108,6 @@ class WeightStore:
 
     @contextlib.contextmanager
     def _upscaler(self, handle: Upscaler) -> Iterator[LoadedUpscaler]:
-        from nodegraph.diffusion.models.upscaler import build_upscaler
-
         def build() -> tuple[nn.Module, ...]:
             return (build_upscaler(open_weights(handle.weights.path), self.dtype),)
 
@@ -124,7 +123,7 @@ class WeightStore:
             known = self._files.get(ref)
             if known is None:
                 weights = open_weights(ref.path)
-                known = self._files[ref] = (weights, identify(weights.shapes, weights.metadata))
+                known = self._files[ref] = (weights, identify_file(weights))
             return known
 
     @contextlib.contextmanager

@@ -79,8 +79,8 @@ class Embeddings(nn.Module):
 
     def __init__(self, config: ClipTextConfig) -> None:
         super().__init__()
-        self.token_embedding = nn.Embedding(config.vocab, config.width)
-        self.position_embedding = nn.Embedding(config.positions, config.width)
+        self.token_embedding = _table(config.vocab, config.width)
+        self.position_embedding = _table(config.positions, config.width)
 
     def forward(self, tokens: Tensor) -> Tensor:
         length, positions = tokens.shape[1], self.position_embedding.num_embeddings
@@ -88,6 +88,12 @@ class Embeddings(nn.Module):
             raise ValueError(f"{length} tokens, but this text encoder has only {positions} positions")
         where = torch.arange(length, device=tokens.device)
         return tokens + torch.as_tensor(self.position_embedding(where)).to(tokens.dtype)
+
+
+def _table(rows: int, width: int) -> nn.Embedding:
+    """A table drawn as CLIP's are, with deviation 0.02; left empty on the meta device, where drawing would load torch's compiler."""
+    weight = torch.empty(rows, width)
+    return nn.Embedding(rows, width, _weight=weight if weight.is_meta else nn.init.normal_(weight, std=0.02))
 
 
 class Encoder(nn.Module):
