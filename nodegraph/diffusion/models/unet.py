@@ -71,7 +71,7 @@ class UNet(nn.Module):
     ) -> Tensor:
         """Run the network.
 
-        x: (B, in_channels, h, w), h and w multiples of 2 ** (levels - 1), or not: skips are matched by resizing
+        x: (B, in_channels, h, w) of any size
         t: (B,) float, model time in 0..1000 (fractions are fine)
         context: (B, L, context_dim); L is free
         y: (B, adm_in_channels), for SDXL and other class-conditioned networks
@@ -88,7 +88,8 @@ class UNet(nn.Module):
         h = stack.add("middle", self._run("middle", 0, self.middle_block, h, None, inputs))
         for index, block in enumerate(self.output_blocks):
             skip = stack.add("output", skips.pop())
-            h = self._run("output", index, block, h, skip, inputs)
+            size = skips[-1].shape[-2:] if skips else None
+            h = self._run("output", index, block, h, skip, inputs, size)
         out: Tensor = self.out(h)
         return out
 
@@ -100,9 +101,18 @@ class UNet(nn.Module):
             raise ValueError(f"this network needs y of shape (B, {self.config.adm_in_channels})")
         return torch.add(emb, self.label_emb(y.to(x.dtype)))
 
-    def _run(self, kind: BlockKind, index: int, block: nn.Module, x: Tensor, skip: Tensor | None, inputs: _Inputs) -> Tensor:
+    def _run(
+        self,
+        kind: BlockKind,
+        index: int,
+        block: nn.Module,
+        x: Tensor,
+        skip: Tensor | None,
+        inputs: _Inputs,
+        size: torch.Size | None = None,
+    ) -> Tensor:
         def core(call: BlockCall) -> Tensor:
-            out: Tensor = block(_join(call.x, call.skip), inputs)
+            out: Tensor = block(_join(call.x, call.skip), inputs, size)
             return out
 
         proceed: BlockProceed = core
@@ -176,14 +186,15 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Double height and width: nearest neighbour, then a convolution."""
+    """To the size of the next skip, which is double or one less: nearest neighbour, then a convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, x: Tensor, inputs: _Inputs) -> Tensor:
-        out: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+    def forward(self, x: Tensor, size: torch.Size | None) -> Tensor:
+        target = (x.shape[-2] * 2, x.shape[-1] * 2) if size is None else tuple(size)
+        out: Tensor = self.conv(F.interpolate(x, size=target, mode="nearest"))
         return out
 
 
@@ -270,9 +281,9 @@ class SpatialTransformer(nn.Module):
 class Block(nn.Sequential):
     """One entry of the U-Net's lists: its layers in turn."""
 
-    def forward(self, input: Tensor, inputs: _Inputs | None = None) -> Tensor:
+    def forward(self, input: Tensor, inputs: _Inputs | None = None, size: torch.Size | None = None) -> Tensor:
         for layer in self:
-            input = layer(input, inputs)
+            input = layer(input, size) if isinstance(layer, Upsample) else layer(input, inputs)
         return input
 
 
@@ -291,7 +302,7 @@ class _ControlStack:
 def _join(x: Tensor, skip: Tensor | None) -> Tensor:
     if skip is None:
         return x
-    if x.shape[-2:] != skip.shape[-2:]:  # an odd size was rounded up on the way down
+    if x.shape[-2:] != skip.shape[-2:]:  # only after a patch that changed the resolution
         x = F.interpolate(x, size=skip.shape[-2:], mode="nearest")
     return torch.cat([x, skip], dim=1)
 
@@ -363,4 +374,3 @@ def _skip_widths(config: UNetConfig) -> list[int]:
         if level + 1 < config.levels:
             widths.append(config.channels(level))
     return widths
-
