@@ -13,9 +13,9 @@ from nodegraph.document import Link
 from nodegraph.errors import BadOutput, NodeFailed, NodegraphError, OutOfMemory, UnevenLists, shorten
 from nodegraph.events import Sink
 from nodegraph.files import Files
-from nodegraph.graph import GraphNode
+from nodegraph.graph import GraphNode, check_value
 from nodegraph.registry import Registry
-from nodegraph.schema import NodeSpec
+from nodegraph.schema import InputSpec, NodeSpec
 from nodegraph.types import ListOf, convert, fits, type_name
 from nodegraph.values import Blocked, Expand
 
@@ -122,6 +122,8 @@ class Caller:
                 arguments[name] = Ref(node.links.get(name, arguments.get(name)))
             elif isinstance(spec.type, ListOf) and isinstance(arguments[name], list):
                 arguments[name] = [item for item in arguments[name] if type(item) is not Blocked]
+            elif name in values and (spec.choices is not None or spec.minimum is not None or spec.maximum is not None):
+                _check_linked(spec, arguments[name])
         return arguments
 
     def context(self, node: GraphNode) -> Context:
@@ -177,6 +179,17 @@ class Caller:
         )
         failed.__cause__ = error
         return failed
+
+
+def _check_linked(spec: InputSpec, value: Any) -> None:
+    """A value that came along a link obeys the same choices and bounds as one that was typed in. Raises NotAChoice or OutOfRange."""
+    for item in value if isinstance(value, list) else (value,):
+        if type(item) is not Blocked:
+            try:
+                check_value(spec, item)
+            except NodegraphError as error:
+                error.input = error.input or spec.name
+                raise
 
 
 def _lazy(link: Link, ask: Ask) -> Lazy[Any]:

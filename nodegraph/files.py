@@ -85,12 +85,16 @@ def inside(root: Path, name: str) -> Path:
 
 @dataclass(frozen=True)
 class Files:
-    """The folders of a session. `models` are looked up in order; folders are made when first written to."""
+    """The folders of a session. `models` are looked up in order; folders are made when first written to.
+
+    examples: pictures that are shipped, found after those in `input`
+    """
 
     input: Path
     output: Path
     temp: Path
     models: tuple[Path, ...] = ()
+    examples: Path | None = None
 
     def root(self, name: str) -> Path:
         return {"input": self.input, "output": self.output, "temp": self.temp}[name]
@@ -99,10 +103,10 @@ class Files:
 
     def find_input(self, name: str) -> Path:
         """A file in the input folder. Raises FileMissing (with what is there) or UnsafePath."""
-        path = inside(self.input, name)
-        if path.is_file():
-            return path
-        known = sorted(listing(self.input))
+        for root in (self.input, self.examples):
+            if root is not None and (path := inside(root, name)).is_file():
+                return path
+        known = sorted({*listing(self.input), *(listing(self.examples) if self.examples is not None else ())})
         raise FileMissing(f"there is no {shorten(name)!r} in the input folder {self.input}", hint=_what_is_there(name, known))
 
     def find_model(self, folder: str, name: str) -> Path:

@@ -29,7 +29,7 @@ class Settings:
     dtype: str = "float32"
 
     def files(self) -> Files:
-        return Files(self.input, self.output, self.temp, self.models)
+        return Files(self.input, self.output, self.temp, self.models, builtin_folder("workflows") / "input")
 
 
 def default_settings(
