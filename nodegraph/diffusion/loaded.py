@@ -110,9 +110,14 @@ def preview_factors(info: CheckpointInfo, metadata: Any) -> LatentToRgb | None:
 
     try:
         rows = json.loads(metadata["nodegraph.latent_rgb"])
-        return LatentToRgb(tuple(tuple(map(float, row)) for row in rows["weights"]), tuple(map(float, rows["bias"])))  # type: ignore[arg-type]
+        return LatentToRgb(tuple(_triple(row) for row in rows["weights"]), _triple(rows["bias"]))
     except (KeyError, ValueError, TypeError):
         return {"sd1": SD15, "sd2": SD15, "sdxl": SDXL}.get(info.family)
+
+
+def _triple(row: Any) -> tuple[float, float, float]:
+    red, green, blue = map(float, row)
+    return red, green, blue
 
 
 @dataclass(frozen=True, eq=False)

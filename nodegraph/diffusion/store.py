@@ -220,10 +220,6 @@ def physical_memory() -> int:
 
 def _windows_memory() -> int:
     import ctypes
-    import sys
-
-    if sys.platform != "win32":
-        return 0
 
     class Status(ctypes.Structure):
         _fields_ = (
@@ -232,7 +228,10 @@ def _windows_memory() -> int:
             *((name, ctypes.c_ulonglong) for name in ("total", "free", "page_total", "page_free", "v_total", "v_free", "extended")),
         )
 
+    kernel = getattr(ctypes, "windll", None)
+    if kernel is None:
+        return 0
     status = Status()
     status.length = ctypes.sizeof(Status)
-    ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+    kernel.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
     return int(status.total)
