@@ -87,9 +87,7 @@ def sections(spans: Sequence[Span], dialect: Dialect = "extended") -> list[list[
     return filled or [[]]
 
 
-def chunk_prompt(
-    text: str, dialect: Dialect = "extended", *, pad: int = EOS, embeddings: FindEmbedding | None = None
-) -> tuple[Chunk, ...]:
+def chunk_prompt(text: str, dialect: Dialect = "extended", *, pad: int = EOS, embeddings: FindEmbedding | None = None) -> tuple[Chunk, ...]:
     """Tokens of a prompt in chunks of exactly 77: begin, up to 75 tokens, end, padding.
 
     pad: the token that fills a chunk, 49407 for OpenAI's CLIP and 0 for OpenCLIP
@@ -155,23 +153,24 @@ class _Groups:
             self._stack[-1][1].append(piece.text)
 
     def finish(self) -> list[str | _Group]:
-        while len(self._stack) > 1:
-            self._spill()
+        self._spill(0)
         return self._stack[0][1]
 
     def _close(self, kind: str) -> None:
-        while self._stack[-1][0] != kind:
-            self._spill()
+        partner = next(place for place in reversed(range(len(self._stack))) if self._stack[place][0] == kind)
+        self._spill(partner)
         _, children = self._stack.pop()
         self._open[kind] -= 1
         weight = _take_weight(children) if kind == "(" else None
         self._stack[-1][1].append(_Group(kind, weight, children))
 
-    def _spill(self) -> None:
-        """The innermost open bracket has no partner: it is text."""
-        kind, children = self._stack.pop()
-        self._open[kind] -= 1
-        self._stack[-1][1].extend([kind, *children])
+    def _spill(self, place: int) -> None:
+        """Brackets opened after the one at `place` have no partner: they are text of that one, in one go."""
+        lonely = self._stack[place + 1 :]
+        del self._stack[place + 1 :]
+        for kind, children in lonely:
+            self._open[kind] -= 1
+            self._stack[place][1].extend([kind, *children])
 
 
 def _take_weight(children: list[str | _Group]) -> float | None:
