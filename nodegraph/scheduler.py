@@ -246,7 +246,7 @@ class Run:
                     return None
                 id = self.pick() if main or self.main_is_held_up() else None
                 if id is not None:
-                    if main and self.ready and len(self.helpers) < self.helper_count:
+                    if self.ready and len(self.helpers) < (1 if main else self.helper_count):
                         self.start_helper()
                     return id
                 self.wait_for_change(main)

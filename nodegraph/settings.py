@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +47,7 @@ def default_settings(
     Input and output are folders of the place where it is started; the shipped models are always looked up last, so that a user's win.
     """
     here = Path.cwd()
-    kept = cache or _path(environ.get("NODEGRAPH_CACHE")) or cache_folder(environ)
+    kept = cache or _path(environ.get("NODEGRAPH_CACHE")) or cache_folder()
     return Settings(
         input=input or _path(environ.get("NODEGRAPH_INPUT")) or here / "input",
         output=output or _path(environ.get("NODEGRAPH_OUTPUT")) or here / "output",
@@ -60,14 +59,11 @@ def default_settings(
     )
 
 
-def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """The user's cache folder by the custom of the platform (platformdirs would cost a third of `--help`; this is its rule)."""
-    if sys.platform == "win32":
-        base = Path(environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-        return base / "nodegraph" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "nodegraph"
-    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nodegraph"
+def cache_folder() -> Path:
+    """The user's cache folder by the custom of the platform."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("nodegraph", appauthor=False)
 
 
 def _path(text: str | None) -> Path | None:
