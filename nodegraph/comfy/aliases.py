@@ -9,7 +9,7 @@ An output written `@name` does not exist here: it hands on what came into our in
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -74,6 +74,8 @@ _SAMPLING = (
     " positive negative latent_image=latent denoise:float"
 )
 
+_COMPOSITE = "destination=base source=overlay x:int y:int resize_source=resize:bool mask"
+
 _TABLE: Final = (
     _alias("CheckpointLoaderSimple", "LoadCheckpoint", "ckpt_name=file:file", "model clip vae"),
     _alias("CLIPTextEncode", "CLIPEncode", "text:str clip", "conditioning"),
@@ -92,7 +94,49 @@ _TABLE: Final = (
     _alias("ImageUpscaleWithModel", "UpscaleImage", "upscale_model=upscaler image", "image", only_ours="tile"),
     _alias("SetLatentNoiseMask", "SetLatentNoiseMask", "samples=latent mask", "latent"),
     _alias("LatentUpscale", "LatentUpscale", "samples=latent upscale_method=method:choice width:int height:int crop:choice", "latent"),
+    _alias("LatentUpscaleBy", "LatentUpscaleBy", "samples=latent upscale_method=method:choice scale_by=factor:float", "latent"),
+    _alias("LatentFlip", "LatentFlip", "samples=latent flip_method=direction:choice", "latent"),
+    _alias("LatentRotate", "LatentRotate", "samples=latent rotation=angle:choice", "latent"),
+    _alias("LatentCrop", "LatentCrop", "samples=latent width:int height:int x:int y:int", "latent"),
+    _alias("LatentCompositeMasked", "LatentComposite", _COMPOSITE, "latent", only_ours="feather"),
+    _alias(
+        "LatentComposite",
+        "LatentComposite",
+        "samples_to=base samples_from=overlay x:int y:int feather:int",
+        "latent",
+        only_ours="mask resize",
+    ),
+    _alias("LatentBlend", "LatentBlend", "samples1=base samples2=overlay blend_factor=keep:float", "latent"),
+    _alias("LatentInterpolate", "LatentInterpolate", "samples1=base samples2=overlay ratio=keep:float", "latent"),
+    _alias("LatentBatch", "LatentBatch", "samples1=first samples2=second", "latent"),
+    _alias("RepeatLatentBatch", "RepeatLatent", "samples=latent amount:int", "latent"),
+    _alias("LatentFromBatch", "LatentFromBatch", "samples=latent batch_index=index:int length=count:int", "latent"),
     _alias("InvertMask", "InvertMask", "mask", "mask"),
+    _alias("GrowMask", "GrowMask", "mask expand=amount:int tapered_corners:bool", "mask"),
+    _alias("FeatherMask", "FeatherMask", "mask left:int top:int right:int bottom:int", "mask"),
+    _alias("MaskComposite", "MaskComposite", "destination=base source=overlay x:int y:int operation:choice", "mask"),
+    _alias("MaskToImage", "MaskToImage", "mask", "image"),
+    _alias("ImageToMask", "ImageToMask", "image channel:choice", "mask"),
+    _alias("SolidMask", "SolidMask", "value:float width:int height:int", "mask"),
+    _alias("CropMask", "CropMask", "mask x:int y:int width:int height:int", "mask"),
+    _alias("ThresholdMask", "ThresholdMask", "mask value:float", "mask"),
+    _alias("ImageBlur", "ImageBlur", "image blur_radius=radius:int sigma:float", "image"),
+    _alias("ImageSharpen", "ImageSharpen", "image sharpen_radius=radius:int sigma:float alpha=amount:float", "image"),
+    _alias("ImagePadForOutpaint", "ImagePad", "image left:int top:int right:int bottom:int feathering=feather:int", "image mask"),
+    _alias("ImageCrop", "ImageCrop", "image width:int height:int x:int y:int", "image"),
+    _alias("ImageCompositeMasked", "ImageComposite", _COMPOSITE, "image"),
+    _alias("ImageFlip", "ImageFlip", "image flip_method=direction:choice", "image"),
+    _alias("ImageRotate", "ImageRotate", "image rotation=angle:choice", "image"),
+    _alias(
+        "ImageStitch",
+        "ImageStitch",
+        "image1=first direction:choice match_image_size=fit:bool spacing_width=gap:int spacing_color=color:choice image2=second",
+        "image",
+    ),
+    _alias("EmptyImage", "EmptyImage", "width:int height:int batch_size=batch:int color:int", "image"),
+    _alias("ImageFromBatch", "ImageFromBatch", "image batch_index=index:int length=count:int", "image"),
+    _alias("RepeatImageBatch", "RepeatImage", "image amount:int", "image"),
+    _alias("GetImageSize", "ImageSize", "image", "width height batch", shows=True),
     _alias("ImageInvert", "ImageInvert", "image", "image"),
     _alias("ImageBlend", "ImageBlend", "image1=base image2=overlay blend_factor=amount:float blend_mode=mode:choice", "image"),
     _alias("PrimitiveInt", "Integer", "value:int+control", "int"),
@@ -101,6 +145,7 @@ _TABLE: Final = (
     _alias("PrimitiveStringMultiline", "String", "value:str", "str"),
     _alias("PrimitiveBoolean", "Boolean", "value:bool", "bool"),
     _alias("StringConcatenate", "JoinText", "string_a=a:str string_b=b:str delimiter=separator:str", "str"),
+    _alias("StringReplace", "ReplaceText", "string=text:str find:str replace:str", "str"),
     _alias("PreviewAny", "ShowText", "source=value", "@value", shows=True),
     _alias("ComfySwitchNode", "Switch", "switch=on:bool on_false=when_false on_true=when_true", "value"),
 )
@@ -109,11 +154,18 @@ BY_THEIRS: Final[Mapping[str, Alias]] = MappingProxyType({alias.theirs: alias fo
 """by ComfyUI's class name"""
 
 BY_OURS: Final[Mapping[str, Alias]] = MappingProxyType({alias.ours: alias for alias in reversed(_TABLE)})
-"""by our id; where two of their classes are one of ours, the first of the table is written"""
+"""by our id; where several of their classes are one of ours, the first of the table"""
 
 NOTE: Final = "Note"
 NOTES: Final = frozenset({"Note", "MarkdownNote"})
 """remarks on the canvas: never part of what runs"""
+
+
+def alias_for(type_: str, given: Iterable[str]) -> Alias | None:
+    """The line to write a node of ours with: of several, the one that has the most of the inputs `given`."""
+    names = set(given)
+    candidates = [alias for alias in _TABLE if alias.ours == type_]
+    return max(candidates, key=lambda alias: len(names & alias.by_ours.keys()), default=None)
 
 
 def find_alias(class_type: str) -> Alias | None:

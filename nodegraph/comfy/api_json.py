@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nodegraph.comfy.aliases import BY_OURS, NOTES, Alias, ForeignInput, find_alias
+from nodegraph.comfy.aliases import BY_OURS, NOTES, Alias, ForeignInput, alias_for, find_alias
 from nodegraph.comfy.constants import as_text, coerce, describe, is_slot, other_place, unwrap, wrap
 from nodegraph.comfy.converted import Converted, Warnings
 from nodegraph.document import MAX_NODES, Document, Link, NodeEntry
@@ -237,7 +237,7 @@ class _Writer:
         self.problems: list[NodegraphError] = []
 
     def node(self, id: str, entry: NodeEntry) -> dict[str, Any]:
-        alias = BY_OURS.get(entry.type)
+        alias = alias_for(entry.type, entry.inputs) if entry.type in BY_OURS else None
         inputs: dict[str, Any] = {}
         defaults = self._defaults(entry.type, alias)
         for name, given in {**defaults, **entry.inputs}.items():

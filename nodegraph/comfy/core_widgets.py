@@ -1,6 +1,7 @@
 """Settings of ComfyUI's own nodes that have no counterpart here, in stored order, so that values saved by position keep their names.
 
-`a b | a c b` gives the orders of several versions; the one with as many names as there are values is meant.
+`a b | a c b` gives the orders of several versions; the one with as many names as there are values is meant. `a[one_word]` holds where
+the value of `a` is "one word": settings that only exist for one choice of another.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ CORE_WIDGETS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "AlignYourStepsScheduler": "model_type steps denoise",
         "AudioAdjustVolume": "volume",
+        "AudioConcat": "direction",
         "AudioEncoderLoader": "audio_encoder_name",
         "AudioMerge": "merge_method",
         "BakeAmbientOcclusion": "resolution samples max_distance strength bias",
@@ -45,28 +47,34 @@ CORE_WIDGETS: Final[Mapping[str, str]] = MappingProxyType(
         "ConditioningSetMask": "strength set_cond_area",
         "ConditioningSetTimestepRange": "start end",
         "ContextWindowsManual": (
-            "context_length context_overlap context_schedule context_stride closed_loop fuse_method"
-            " dim freenoise cond_retain_index_list split_conds_to_windows latent_retain_index_list causal_window_fix"
+            "context_length context_overlap context_schedule context_stride closed_loop fuse_method dim freenoise"
+            " cond_retain_index_list split_conds_to_windows latent_retain_index_list causal_window_fix"
         ),
         "ControlNetApply": "strength",
         "ControlNetApplyAdvanced": "strength start_percent end_percent",
         "ControlNetInpaintingAliMamaApply": "strength start_percent end_percent",
         "ControlNetLoader": "control_net_name",
         "CreateVideo": "fps bit_depth color_space codec",
-        "CropMask": "x y width height",
         "CurveEditor": "curve",
+        "CustomCombo": (
+            "choice index option1 option2 option3 option4 option5 option6 option7 option8 option9 option10 option11"
+            " option12 option13 option14 option15 option16 option17 option18 option19 option20"
+        ),
         "DA3Inference": "resolution resize_method mode",
         "DecimateMesh": "target_face_count placement_mode",
         "DifferentialDiffusion": "strength",
         "DiffusersLoader": "model_path",
+        "DualCFGGuider": "cfg_conds cfg_cond2_negative style",
         "DualCLIPLoader": "clip_name1 clip_name2 type device",
         "DualModelGuider": "cfg",
+        "EasyCache": "reuse_threshold start_percent end_percent verbose",
         "EmptyAceStep1.5LatentAudio": "seconds batch_size",
         "EmptyAceStepLatentAudio": "seconds batch_size",
         "EmptyAudio": "duration sample_rate channels",
+        "EmptyChromaRadianceLatentImage": "width height batch_size",
         "EmptyFlux2LatentImage": "width height batch_size",
         "EmptyHunyuanLatentVideo": "width height length batch_size",
-        "EmptyImage": "width height batch_size color",
+        "EmptyHunyuanVideo15Latent": "width height length batch_size",
         "EmptyLatentAudio": "seconds batch_size",
         "EmptyLatentHunyuan3Dv2": "resolution batch_size",
         "EmptyLTXVLatentVideo": "width height length batch_size",
@@ -74,7 +82,6 @@ CORE_WIDGETS: Final[Mapping[str, str]] = MappingProxyType(
         "EmptySD3LatentImage": "width height batch_size",
         "EmptyTrellis2LatentStructure": "batch_size",
         "ExponentialScheduler": "steps sigma_max sigma_min",
-        "FeatherMask": "left top right bottom",
         "Flux2Scheduler": "steps width height",
         "FluxGuidance": "guidance",
         "FluxKontextMultiReferenceLatentMethod": "reference_latents_method",
@@ -85,43 +92,27 @@ CORE_WIDGETS: Final[Mapping[str, str]] = MappingProxyType(
         "GLIGENLoader": "gligen_name",
         "GLIGENTextBoxApply": "text width height x y",
         "GLSLShader": "fragment_shader size_mode",
-        "GrowMask": "expand tapered_corners",
+        "HunyuanVideo15ImageToVideo": "width height length batch_size",
         "HypernetworkLoader": "hypernetwork_name strength",
         "HyperTile": "tile_size swap_size max_depth scale_depth",
-        "ImageBlur": "blur_radius sigma",
         "ImageColorToMask": "color",
-        "ImageCompositeMasked": "x y resize_source",
-        "ImageCrop": "width height x y",
         "ImageCropToMask": "width height pad_factor grow_mask background",
         "ImageCropV2": "crop_region x y width height",
-        "ImageFromBatch": "batch_index length",
         "ImageOnlyCheckpointLoader": "ckpt_name",
-        "ImagePadForOutpaint": "left top right bottom feathering",
         "ImageQuantize": "colors dither",
         "ImageScaleToMaxDimension": "upscale_method largest_size",
         "ImageScaleToTotalPixels": "upscale_method megapixels resolution_steps",
-        "ImageSharpen": "sharpen_radius sigma alpha",
-        "ImageStitch": "direction match_image_size spacing_width spacing_color",
-        "ImageToMask": "channel",
         "InpaintModelConditioning": "noise_mask",
         "JsonExtractString": "json_string key",
         "KarrasScheduler": "steps sigma_max sigma_min rho",
         "KSamplerAdvanced": "add_noise noise_seed steps cfg sampler_name scheduler start_at_step end_at_step return_with_leftover_noise",
         "KSamplerSelect": "sampler_name",
         "LatentBatchSeedBehavior": "seed_behavior",
-        "LatentBlend": "blend_factor",
-        "LatentComposite": "x y feather",
-        "LatentCompositeMasked": "x y resize_source",
         "LatentConcat": "dim",
-        "LatentCrop": "width height x y",
         "LatentCut": "dim index amount",
         "LatentCutToBatch": "dim slice_size",
-        "LatentFlip": "flip_method",
-        "LatentFromBatch": "batch_index length",
         "LatentMultiply": "multiplier",
         "LatentOperationTonemapReinhard": "multiplier",
-        "LatentRotate": "rotation",
-        "LatentUpscaleBy": "upscale_method scale_by",
         "LatentUpscaleModelLoader": "model_name",
         "LoadAudio": "audio upload",
         "LoadBackgroundRemovalModel": "bg_removal_name",
@@ -137,12 +128,12 @@ CORE_WIDGETS: Final[Mapping[str, str]] = MappingProxyType(
         "LTXVConditioning": "frame_rate",
         "LTXVDualCFGGuider": "video_cfg audio_cfg",
         "LTXVEmptyLatentAudio": "frames_number frame_rate batch_size",
+        "LTXVImgToVideo": "width height length batch_size strength",
         "LTXVImgToVideoInplace": "strength bypass",
         "LTXVPreprocess": "img_compression",
         "LTXVReferenceAudio": "identity_guidance_scale start_percent end_percent",
         "LTXVScheduler": "steps max_shift base_shift stretch terminal",
         "ManualSigmas": "sigmas",
-        "MaskComposite": "x y operation",
         "MeshSmoothNormals": "crease_angle",
         "ModelMergeBlocks": "input middle out",
         "ModelMergeSimple": "ratio",
@@ -176,10 +167,13 @@ CORE_WIDGETS: Final[Mapping[str, str]] = MappingProxyType(
         "RegexExtract": "string regex_pattern mode case_insensitive multiline dotall group_index",
         "RegexReplace": "string regex_pattern replace case_insensitive multiline dotall count",
         "RenderUVAtlas": "resolution",
-        "RepeatImageBatch": "amount",
-        "RepeatLatentBatch": "amount",
         "RescaleCFG": "multiplier",
         "ResizeAndPadImage": "target_width target_height padding_color interpolation",
+        "ResizeImageMaskNode": (
+            "resize_type[scale_dimensions] resize_type.width resize_type.height resize_type.crop scale_method |"
+            " resize_type[scale_by_multiplier] resize_type.multiplier scale_method | resize_type[scale_longer_dimension]"
+            " resize_type.longer_size scale_method | resize_type[scale_total_pixels] resize_type.megapixels scale_method"
+        ),
         "ResizeImagesByLongerEdge": "longer_edge",
         "ResolutionSelector": "aspect_ratio megapixels multiple",
         "RTDETR_detect": "threshold class_name max_detections",
@@ -195,7 +189,10 @@ CORE_WIDGETS: Final[Mapping[str, str]] = MappingProxyType(
         "Save3DAdvanced": "filename_prefix viewport_state width height",
         "SaveAnimatedPNG": "filename_prefix fps compress_level",
         "SaveAnimatedWEBP": "filename_prefix fps lossless quality method",
+        "SaveAudioAdvanced": "filename_prefix format format.quality",
+        "SaveAudioMP3": "filename_prefix quality",
         "SaveGLB": "filename_prefix image",
+        "SaveImageAdvanced": "filename_prefix format[png] format.bit_depth format.input_color_space",
         "SaveLatent": "filename_prefix",
         "SaveSVGNode": "filename_prefix",
         "SaveText": "filename_prefix format",
@@ -210,14 +207,13 @@ CORE_WIDGETS: Final[Mapping[str, str]] = MappingProxyType(
         "SetUnionControlNetType": "type",
         "SkipLayerGuidanceDiT": "double_layers single_layers scale start_percent end_percent rescaling_scale",
         "SkipLayerGuidanceDiTSimple": "double_layers single_layers start_percent end_percent",
-        "SolidMask": "value width height",
         "SplitImageToTileList": "tile_width tile_height overlap",
         "SplitSigmas": "step",
         "SplitSigmasDenoise": "denoise",
-        "StringReplace": "string find replace",
         "StyleModelApply": "strength strength_type",
         "StyleModelLoader": "style_model_name",
         "SVD_img2vid_Conditioning": "width height video_frames motion_bucket_id fps augmentation_level",
+        "T5TokenizerOptions": "min_padding min_length",
         "TextEncodeAceStepAudio": "tags lyrics lyrics_strength",
         "TextEncodeAceStepAudio1.5": (
             "tags lyrics seed bpm duration timesignature language keyscale generate_audio_codes cfg_scale temperature top_p top_k min_p"
@@ -225,7 +221,16 @@ CORE_WIDGETS: Final[Mapping[str, str]] = MappingProxyType(
         "TextEncodeBooguEdit": "prompt negative_prompt",
         "TextEncodeQwenImageEdit": "prompt",
         "TextEncodeQwenImageEditPlus": "prompt",
-        "ThresholdMask": "value",
+        "TextGenerate": (
+            "prompt max_length sampling_mode[on] sampling_mode.temperature sampling_mode.top_k sampling_mode.top_p"
+            " sampling_mode.min_p sampling_mode.repetition_penalty sampling_mode.seed sampling_mode.presence_penalty"
+            " thinking use_default_template mtp | prompt max_length sampling_mode[off] thinking use_default_template mtp"
+        ),
+        "TextGenerateLTX2Prompt": (
+            "prompt max_length sampling_mode[on] sampling_mode.temperature sampling_mode.top_k sampling_mode.top_p"
+            " sampling_mode.min_p sampling_mode.repetition_penalty sampling_mode.seed sampling_mode.presence_penalty"
+            " thinking use_default_template | prompt max_length sampling_mode[off] thinking use_default_template"
+        ),
         "TomePatchModel": "ratio",
         "Trellis2UpsampleStage": "target_resolution",
         "TrimAudioDuration": "start_index duration",
@@ -234,6 +239,7 @@ CORE_WIDGETS: Final[Mapping[str, str]] = MappingProxyType(
         "unCLIPCheckpointLoader": "ckpt_name",
         "unCLIPConditioning": "strength noise_augmentation",
         "UNETLoader": "unet_name weight_dtype",
+        "UNetTemporalAttentionMultiply": "self_structural self_temporal cross_structural cross_temporal",
         "UnwrapMesh": "segmenter resolution padding weld_distance",
         "VAEDecodeAudioTiled": "tile_size overlap",
         "VAEDecodeHunyuan3D": "num_chunks octree_resolution",
@@ -247,18 +253,25 @@ CORE_WIDGETS: Final[Mapping[str, str]] = MappingProxyType(
         "VOIDInpaintConditioning": "width height length batch_size",
         "VOIDWarpedNoise": "width height length batch_size",
         "VoxelToMesh": "algorithm threshold",
+        "Wan22FunControlToVideo": "width height length batch_size",
         "WanAnimate2Cache": "device dtype",
         "WanAnimate2ToVideo": (
             "width height length batch_size video_frame_offset pose_strength pose_start_percent pose_end_percent reference_image_strength"
         ),
+        "WanCameraEmbedding": "camera_pose width height length speed fx fy cx cy",
+        "WanCameraImageToVideo": "width height length batch_size",
         "WanDancerEncodeAudio": "video_frames audio_inject_scale",
         "WanDancerPadKeyframesList": "segment_length num_segments",
         "WanDancerVideo": "width height length",
         "WanFirstLastFrameToVideo": "width height length batch_size",
+        "WanFunControlToVideo": "width height length batch_size",
+        "WanFunInpaintToVideo": "width height length batch_size",
+        "WanHuMoImageToVideo": "width height length batch_size",
         "WanImageToVideo": "width height length batch_size",
         "WanSCAILToVideo": (
             "width height length batch_size pose_strength pose_start pose_end video_frame_offset previous_frame_count replacement_mode"
         ),
+        "WanSoundImageToVideo": "width height length batch_size",
         "WanSoundImageToVideoExtend": "length",
         "WanVaceToVideo": "width height length batch_size strength",
     }

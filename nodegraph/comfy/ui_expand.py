@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from nodegraph.comfy.converted import Warnings
-from nodegraph.comfy.ui_file import BYPASSED, MUTED, Port, UiFile, UiGraph, UiNode, Wire
+from nodegraph.comfy.ui_file import BYPASSED, MUTED, Port, UiFile, UiGraph, UiNode
 from nodegraph.comfy.ui_widgets import CONTROL_WORDS
 from nodegraph.errors import Cycle, GraphTooLarge, NodegraphError, shorten
 
 MAX_DEPTH: Final = 40
-MAX_UNFOLDED: Final = 300_000
+MAX_UNFOLDED: Final = 2_000_000
+"""nodes, slots and values in all copies of subgraphs together"""
 REROUTES: Final = frozenset({"Reroute", "Reroute (rgthree)", "ReroutePrimitive|pysssss"})
 PRIMITIVE: Final = "PrimitiveNode"
 SET_NODES: Final = frozenset({"SetNode", "easy setNode"})
@@ -87,9 +88,9 @@ def unfold(file: UiFile, problems: list[NodegraphError], warnings: Warnings) -> 
     while waiting:
         frame = waiting.pop()
         frames.append(frame)
-        total += 1 + len(frame.graph.nodes)
+        total += frame.graph.weight if frame.parent is not None else 0
         if total > MAX_UNFOLDED:
-            raise GraphTooLarge(f"its subgraphs unfold to more than {MAX_UNFOLDED} nodes", hint="use fewer copies of nested subgraphs")
+            raise GraphTooLarge("its subgraphs unfold to far too many nodes", hint="use fewer copies of nested subgraphs")
         inner = [child for node in frame.graph.nodes.values() if (child := _child(frame, node, file, problems, warnings)) is not None]
         waiting.extend(reversed(inner))
     return frames
@@ -143,7 +144,8 @@ def _set_by_proxy(child: Frame, values: list[Any], proxies: list[Any]) -> None:
 
 
 def _set_by_position(child: Frame, node: UiNode, warnings: Warnings) -> None:
-    names = [port.name for i, port in enumerate(child.graph.inputs) if _is_setting(child.graph, i, node)]
+    shown = {port.name for port in node.inputs if port.widget is not None}
+    names = [port.name for i, port in enumerate(child.graph.inputs) if i in child.graph.settings or port.name in shown]
     values = list(node.widgets)
     if len(values) > len(names):
         values = [value for value in values if not (isinstance(value, str) and value in CONTROL_WORDS)]
@@ -152,21 +154,6 @@ def _set_by_position(child: Frame, node: UiNode, warnings: Warnings) -> None:
         warnings.add(text, child.prefix[:-1], child.graph.name)
         return
     child.values.update(zip(names, values, strict=True))
-
-
-def _is_setting(graph: UiGraph, number: int, instance: UiNode) -> bool:
-    """Whether an input of a subgraph is shown as a widget on its outside: it feeds a widget on the inside."""
-    name = graph.inputs[number].name
-    if any(port.name == name and port.widget is not None for port in instance.inputs):
-        return True
-    return any(
-        wire.origin == graph.input_node and wire.origin_slot == number and _feeds_widget(graph, wire) for wire in graph.wires.values()
-    )
-
-
-def _feeds_widget(graph: UiGraph, wire: Wire) -> bool:
-    node = graph.nodes.get(wire.target)
-    return node is not None and wire.target_slot < len(node.inputs) and node.inputs[wire.target_slot].widget is not None
 
 
 def first_value(node: UiNode) -> Any:

@@ -18,6 +18,7 @@ from nodegraph.errors import FormatTooNew, GraphTooLarge, NodegraphError, Unknow
 ALWAYS, MUTED, BYPASSED = 0, 2, 4
 NEWEST: Final = 1
 _SAVE_AGAIN: Final = "open the file in ComfyUI and save it again"
+MAX_PORTS: Final = 500
 _MAX_ID = 200
 _MAX_SLOT = 10**6
 _COLOR = re.compile(r"#[0-9a-fA-F]{3,8}")
@@ -69,6 +70,10 @@ class UiGraph:
     output_node: str = "-20"
     results: dict[int, str] = field(default_factory=dict)
     """the wire that ends at each output of the subgraph"""
+    settings: frozenset[int] = frozenset()
+    """the subgraph's inputs that feed a widget inside, so that they have a value of their own outside"""
+    weight: int = 0
+    """how much one copy of it costs: its nodes, their slots and stored values"""
 
 
 class UiFile(NamedTuple):
@@ -99,6 +104,8 @@ def parse_ui(data: Any, problems: list[NodegraphError]) -> UiFile:
         graph = _parse_graph(raw, raw["id"], problems)
         if definitions.setdefault(graph.id, graph) is not graph:
             problems.append(UnknownFormat(f"two subgraphs have the id {shorten(graph.id)}", hint=_SAVE_AGAIN))
+    if any(len(graph.inputs) > MAX_PORTS or len(graph.outputs) > MAX_PORTS for graph in definitions.values()):
+        problems.append(UnknownFormat(f"a subgraph has more than {MAX_PORTS} inputs or outputs", hint="is the file broken?"))
     total = len(root.nodes) + sum(len(graph.nodes) for graph in definitions.values())
     if total > MAX_NODES:
         raise GraphTooLarge(f"the workflow has {total} nodes; at most {MAX_NODES} are accepted")
@@ -136,7 +143,19 @@ def _parse_graph(raw: dict[str, Any], id: str, problems: list[NodegraphError]) -
     graph.input_node = _border_id(raw.get("inputNode"), "-10")
     graph.output_node = _border_id(raw.get("outputNode"), "-20")
     graph.results = {wire.target_slot: link for link, wire in graph.wires.items() if wire.target == graph.output_node}
+    graph.settings = frozenset(wire.origin_slot for wire in graph.wires.values() if _feeds_widget(graph, wire))
+    graph.weight = 1 + len(graph.inputs) + len(graph.groups) + sum(map(_weight, graph.nodes.values()))
     return graph
+
+
+def _feeds_widget(graph: UiGraph, wire: Wire) -> bool:
+    node = graph.nodes.get(wire.target) if wire.origin == graph.input_node else None
+    return node is not None and wire.target_slot < len(node.inputs) and node.inputs[wire.target_slot].widget is not None
+
+
+def _weight(node: UiNode) -> int:
+    lists = (node.inputs, node.outputs, node.widgets, node.named, node.properties.get("models"), node.properties.get("proxyWidgets"))
+    return 1 + sum(len(part) for part in lists if isinstance(part, list | tuple | dict))
 
 
 def _items(raw: Any, what: str, problems: list[NodegraphError]) -> list[Any]:
@@ -157,10 +176,17 @@ def _add_node(graph: UiGraph, raw: Any, problems: list[NodegraphError]) -> None:
     if id is None or not isinstance(type_, str) or not 0 < len(type_) <= 500:
         what = f"one with the id {describe(raw.get('id'))} and the type {describe(type_)}" if isinstance(raw, dict) else describe(raw)
         problems.append(UnknownFormat(f"a node must be an object with `id` and `type`, not {what}", node=id, hint=_SAVE_AGAIN))
+    elif _count(raw.get("inputs")) > MAX_PORTS or _count(raw.get("outputs")) > MAX_PORTS:
+        fault = f"it has more than {MAX_PORTS} inputs or outputs"
+        problems.append(UnknownFormat(fault, node=id, node_type=type_, hint="is the file broken?"))
     elif id in graph.nodes:
         problems.append(UnknownFormat("two nodes have this id", node=id, node_type=type_, hint=_SAVE_AGAIN))
     else:
         graph.nodes[id] = _parse_node(id, type_, raw)
+
+
+def _count(raw: Any) -> int:
+    return len(raw) if isinstance(raw, list) else 0
 
 
 def _parse_node(id: str, type_: str, raw: dict[str, Any]) -> UiNode:

@@ -84,7 +84,7 @@ class _Builder:
 
     def _inputs(self, id: str, frame: Frame, node: UiNode, alias: Alias | None) -> dict[str, Any]:
         """Values by name, then what comes along wires over them."""
-        values = widget_values(node, alias, self.warnings)
+        values = widget_values(id, node, alias, self.warnings)
         values.update(frame.overrides.get(node.id, {}))
         for port in node.inputs:
             name = port.name or (port.widget or "")

@@ -21,12 +21,14 @@ def arrange(frames: list[Frame], kept: Iterable[str]) -> tuple[dict[str, Any], l
     wanted = set(kept)
     layout: dict[str, Any] = {}
     groups: list[dict[str, Any]] = []
-    box = _box(frames[0])
+    box = _box(frames[0], wanted) or (0.0, 0.0, *_NODE_SIZE)
     _place(frames[0], (0.0, 0.0), wanted, layout, groups)
     left, top, shelf = box[0], box[3] + _GAP, 0.0
     width = max(_SHELF, box[2] - box[0])
     for frame in frames[1:]:
-        inner = _box(frame)
+        inner = _box(frame, wanted)
+        if inner is None:
+            continue
         if left + (inner[2] - inner[0]) > box[0] + width and left > box[0]:
             left, top, shelf = box[0], top + shelf + _GAP, 0.0
         _place(frame, (left - inner[0], top + _HEADER - inner[1]), wanted, layout, groups)
@@ -41,11 +43,13 @@ def _title(frame: Frame) -> str:
     return f"{(instance or frame.graph.name)[:200]} ({frame.prefix[:-1]})"
 
 
-def _box(frame: Frame) -> Box:
-    boxes = [(*layout["pos"], *layout.get("size", _NODE_SIZE)) for node in frame.graph.nodes.values() if "pos" in (layout := node.layout)]
-    boxes += [tuple(group["bounding"]) for group in frame.graph.groups]
+def _box(frame: Frame, wanted: set[str]) -> Box | None:
+    """What the nodes of a frame cover; None if none of them stays a node of its own."""
+    kept = [node.layout for node in frame.graph.nodes.values() if "pos" in node.layout and frame.id_of(node) in wanted]
+    boxes = [(*layout["pos"], *layout.get("size", _NODE_SIZE)) for layout in kept]
     if not boxes:
-        return (0.0, 0.0, *_NODE_SIZE)
+        return None
+    boxes += [tuple(group["bounding"]) for group in frame.graph.groups]
     margin = 20.0
     left, top = min(box[0] for box in boxes) - margin, min(box[1] for box in boxes) - margin
     return (left, top, max(box[0] + box[2] for box in boxes) + margin, max(box[1] + box[3] for box in boxes) + margin)

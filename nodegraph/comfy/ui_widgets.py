@@ -20,16 +20,16 @@ _SEEDS: Final = frozenset({"seed", "noise_seed"})
 _NOT_INPUTS: Final = frozenset({"control_after_generate", "control_filter_list", "upload", "audioUI", "videopreview", ""})
 
 
-def widget_values(node: UiNode, alias: Alias | None, warnings: Warnings) -> dict[str, Any]:
+def widget_values(id: str, node: UiNode, alias: Alias | None, warnings: Warnings) -> dict[str, Any]:
     """The settings of a node by ComfyUI's names. Those whose names cannot be known are called `widget_0`, `widget_1`, ..."""
     if node.named is not None:
-        _compare(node, warnings)
+        _compare(id, node, warnings)
         return _named(node.named, alias)
     if isinstance(node.widgets, dict):
         return _named(node.widgets, alias)
     if not node.widgets:
         return {}
-    return _of_alias(node, alias, warnings) if alias is not None else _of_unknown(node, warnings)
+    return _of_alias(id, node, alias, warnings) if alias is not None else _of_unknown(id, node, warnings)
 
 
 def _named(values: dict[str, Any], alias: Alias | None) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def _named(values: dict[str, Any], alias: Alias | None) -> dict[str, Any]:
     return {name: value for name, value in known if not _is_no_input(name)}
 
 
-def _compare(node: UiNode, warnings: Warnings) -> None:
+def _compare(id: str, node: UiNode, warnings: Warnings) -> None:
     """Both forms are in the file: the names win, but whoever edited only the list should know."""
     if isinstance(node.widgets, list) and node.named is not None and len(node.widgets) == len(node.named):
         pairs = zip(node.named.items(), node.widgets, strict=True)
@@ -45,7 +45,7 @@ def _compare(node: UiNode, warnings: Warnings) -> None:
         if different:
             shown = ", ".join(f"`{shorten(name, 40)}`" for name in different[:5])
             text = f"`widgets_values` and `widgets_values_named` disagree about {shown}; the named ones are taken"
-            warnings.add(text, node.id, node.type)
+            warnings.add(text, id, node.type)
 
 
 def _differ(one: Any, other: Any) -> bool:
@@ -56,13 +56,13 @@ def _differ(one: Any, other: Any) -> bool:
 # --------------------------------------------------------------------------------------------- nodes of the table
 
 
-def _of_alias(node: UiNode, alias: Alias, warnings: Warnings) -> dict[str, Any]:
+def _of_alias(id: str, node: UiNode, alias: Alias, warnings: Warnings) -> dict[str, Any]:
     widgets = [entry for entry in alias.inputs if entry.kind != "link"]
     values, rest = _consume(widgets, _without_holes(node.widgets, len(widgets)))
     left_over = [value for value in rest if value not in (None, "", "image") and not isinstance(value, dict)]
     if left_over and not alias.shows:
         text = f"{len(rest)} more values are stored than the node has settings; they are left out"
-        warnings.add(text, node.id, node.type)
+        warnings.add(text, id, node.type)
     return values
 
 
@@ -93,7 +93,7 @@ def _is_extra(follows: str, value: Any) -> bool:
 # --------------------------------------------------------------------------------------------- other nodes
 
 
-def _of_unknown(node: UiNode, warnings: Warnings) -> dict[str, Any]:
+def _of_unknown(id: str, node: UiNode, warnings: Warnings) -> dict[str, Any]:
     values = list(node.widgets)
     for names in _possible_names(node):
         for candidate in (values, [value for value in values if value is not None]):
@@ -102,8 +102,8 @@ def _of_unknown(node: UiNode, warnings: Warnings) -> dict[str, Any]:
                 return found
     numbered = {f"widget_{i}": value for i, value in enumerate(values) if value is not None}
     if numbered:
-        text = f"its {len(numbered)} values are stored without names and were kept as `widget_0` and so on"
-        warnings.add(text, node.id, node.type)
+        text = "its values are stored without names and were kept as `widget_0` and so on"
+        warnings.add(text, id, node.type)
     return numbered
 
 
@@ -121,7 +121,8 @@ def _line_up(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any] | No
     found: dict[str, Any] = {}
     at = 0
     for name in names:
-        if at >= len(values):
+        name, _, choice = name.partition("[")
+        if at >= len(values) or (choice and values[at] != choice.rstrip("]").replace("_", " ")):
             return None
         found[name] = values[at]
         at += 1
