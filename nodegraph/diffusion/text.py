@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,6 +12,10 @@ from torch import Tensor
 from nodegraph.diffusion.models.clip_text import ClipOutput, ClipText
 from nodegraph.diffusion.prompt import Chunk, empty_chunk, is_weighted
 from nodegraph.diffusion.tokenizer import EOS
+from nodegraph.errors import ModelMismatch
+
+if TYPE_CHECKING:
+    from nodegraph.diffusion.prompt import Vectors
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,10 @@ def encode_chunks(net: ClipText, chunks: Sequence[Chunk], *, layer: int = -1, no
 
 
 def hidden_state(net: ClipText, out: ClipOutput, layer: int, normed: bool) -> Tensor:
-    """One hidden state of an output: -1 is the last layer; raises ValueError for a layer that is not there."""
+    """One hidden state of an output: -1 is the last layer; raises ModelMismatch for a layer that is not there."""
     count = len(out.hidden) - 1
     if not -count <= layer <= -1:
-        raise ValueError(f"layer {layer} does not exist: this text encoder has layers -{count} to -1")
+        raise ModelMismatch(f"layer {layer} was asked for, but this text encoder has layers -{count} to -1")
     return net.final_norm(out.hidden[layer]) if normed else out.hidden[layer]
 
 
@@ -57,6 +62,16 @@ def _run(net: ClipText, chunks: Sequence[Chunk]) -> ClipOutput:
     for row, chunk in enumerate(chunks):
         for position, token in enumerate(chunk):
             if token.vector is not None:
-                embeds[row, position] = torch.as_tensor(token.vector).to(embeds)
+                embeds[row, position] = _vector(token.vector, embeds)
     out: ClipOutput = net(ids, embeds)
     return out
+
+
+def _vector(vector: Vectors, embeds: Tensor) -> Tensor:
+    if vector.shape != embeds.shape[-1:]:
+        width = embeds.shape[-1]
+        raise ModelMismatch(
+            f"the embedding is {vector.shape[-1]} wide, but this text encoder is {width} wide",
+            hint="use an embedding made for the same family of models",
+        )
+    return torch.tensor(vector).to(embeds)
