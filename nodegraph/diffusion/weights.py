@@ -67,7 +67,7 @@ class WeightsFile:
         return {key: info.shape for key, info in self.tensors.items()}
 
     def load(self, keys: Iterable[str] | None = None) -> dict[str, Tensor]:
-        """Tensors on the CPU, mapped from the file and not copied. They must not be written to."""
+        """Tensors on the CPU, mapped from the file and not copied; what is written to them never reaches the file."""
         from safetensors import SafetensorError, safe_open
 
         try:
