@@ -36,7 +36,9 @@ def open_picture(path: Path) -> Picture:
             picture.load()
             upright: Picture = ImageOps.exif_transpose(picture) if frames == 1 else picture
             return upright
-    except (UnidentifiedImageError, Pillow.DecompressionBombError) as error:
+    except Pillow.DecompressionBombError as error:
+        raise TooLarge(f"{path.name} would decode to far more than {MAX_PIXELS:,} pixels", hint="make it smaller elsewhere") from error
+    except UnidentifiedImageError as error:
         raise NotAPicture(f"{path.name} is not a picture that can be read", hint=f"use one of {', '.join(FORMATS)}") from error
     except OSError as error:
         if error.errno is not None:
