@@ -133,6 +133,8 @@ def make_denoiser(
 ) -> Denoiser:
     """The guided clean prediction as a function of (x (B, C, h, w), sigma (B,)).
 
+    The network is called without gradients; a hook that needs them turns them on for itself.
+
     scale: 1 leaves the uncond branch out altogether, as does an empty `negative`
     max_rows: split model calls so that none has more rows (a step on the ladder when memory runs out)
     """
@@ -143,6 +145,7 @@ def make_denoiser(
         positive, negative = fill_counterparts(positive, negative)
     branches: dict[Branch, Sequence[Prompt]] = {"cond": positive, "uncond": negative} if guided else {"cond": positive}
 
+    @torch.no_grad()
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
         found = predict_branches(net, sampling, branches, x, sigma, max_rows)
         if not guided:

@@ -81,15 +81,15 @@ class DiscreteSchedule(NoiseSchedule):
 
     kind: "linear" in beta (DDPM: 1e-4 to 0.02); "scaled_linear", linear in sqrt(beta) (Stable Diffusion; CompVis calls it "linear");
         "cosine" (Nichol & Dhariwal 2021 eq. 17, beta clipped to 0.999; beta_start and beta_end unused)
-    zero_snr: rescale so that the last step is pure noise (Lin et al. 2023, arXiv 2305.08891 alg. 1); its ab is kept at 4.9e-8, not 0,
-        because sigma must stay finite
+    zero_terminal_snr: rescale so that the last step is pure noise (Lin et al. 2023, arXiv 2305.08891 alg. 1); its ab is kept at 4.9e-8,
+        not 0, because sigma must stay finite
     """
 
     kind: BetaKind = "scaled_linear"
     beta_start: float = 0.00085
     beta_end: float = 0.012
     steps: int = 1000
-    zero_snr: bool = False
+    zero_terminal_snr: bool = False
 
     def betas(self) -> Tensor:
         """(T,) float64."""
@@ -104,7 +104,7 @@ class DiscreteSchedule(NoiseSchedule):
     def alphas_cumprod(self) -> Tensor:
         """(T,) float64: ab of the DDPM paper, ab[i] after i + 1 steps of noise."""
         bars = torch.cumprod(1.0 - self.betas(), dim=0)
-        return _zero_terminal_snr(bars) if self.zero_snr else bars
+        return _zero_terminal_snr(bars) if self.zero_terminal_snr else bars
 
     def make_table(self) -> Tensor:
         bars = self.alphas_cumprod()

@@ -161,6 +161,32 @@ def beta_sigmas(noise: NoiseSchedule, steps: int, alpha: float = 0.6, beta: floa
     return _with_zero([float(table[p]) for p in kept])
 
 
+def sd_turbo_sigmas(noise: NoiseSchedule, steps: int, denoise: float = 1.0) -> Tensor:
+    """Up to ten times 999, 899, ..., 99 that adversarially distilled models were trained on (Sauer et al. 2023, arXiv 2311.17042)."""
+    first = 10 - int(10 * denoise)
+    times = torch.arange(10, 0, -1)[first : first + steps] * 100 - 1
+    return torch.cat([noise.sigma(times.float()), torch.zeros(1)])
+
+
+# Optimised for ten steps (Sabour et al. 2024, "Align Your Steps", arXiv 2404.14507, the values of its project page).
+ALIGN_YOUR_STEPS: dict[str, tuple[float, ...]] = {
+    "SD1": (14.6146412, 6.4745761, 3.8636746, 2.6946152, 1.8841921, 1.3943805, 0.9642584, 0.6523686, 0.3977456, 0.1515233, 0.02916716),
+    "SDXL": (14.6146412, 6.3184485, 3.7681790, 2.1811481, 1.3405245, 0.8620721, 0.5550693, 0.3798541, 0.2332364, 0.1114188, 0.02916716),
+    "SVD": (700.0, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034, 0.002),
+}
+
+
+def align_your_steps_sigmas(family: str, steps: int, denoise: float = 1.0) -> Tensor:
+    """The published ten steps, for another number interpolated in log sigma; the last round(steps * denoise) of them."""
+    if family not in ALIGN_YOUR_STEPS:
+        raise InputRefused(f"there are no aligned steps for {family!r}, only for {', '.join(ALIGN_YOUR_STEPS)}")
+    known = np.array(ALIGN_YOUR_STEPS[family])
+    places = np.linspace(0, 1, steps + 1)
+    sigmas = np.exp(np.interp(places, np.linspace(0, 1, len(known)), np.log(known)))
+    sigmas[-1] = 0.0
+    return torch.tensor(sigmas[-(round(steps * denoise) + 1) :], dtype=torch.float32)
+
+
 def _with_zero(values: list[float]) -> Tensor:
     return torch.tensor([*values, 0.0], dtype=torch.float32)
 

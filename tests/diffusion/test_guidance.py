@@ -102,6 +102,12 @@ def test_a_context_without_batch_axis_is_refused() -> None:
         Prompt(tensor(3, 4))
 
 
+def test_the_network_is_called_without_gradients() -> None:
+    weight = torch.nn.Parameter(torch.ones(()))
+    x0 = make_denoiser(lambda call: call.x * weight, SAMPLING, [prompt(1)], [prompt(2)], 5.0)(X, SIGMA)
+    assert not x0.requires_grad
+
+
 # ---- batching
 
 

@@ -28,7 +28,7 @@ SCHEDULES: list[NoiseSchedule] = [
     DiscreteSchedule(),
     DiscreteSchedule("linear", 1e-4, 0.02),
     DiscreteSchedule("cosine"),
-    DiscreteSchedule(zero_snr=True),
+    DiscreteSchedule(zero_terminal_snr=True),
     FlowSchedule(3.0),
     FluxSchedule(),
     EdmSchedule(),
@@ -70,7 +70,7 @@ def test_cosine_betas_follow_their_definition() -> None:
 
 
 def test_zero_terminal_snr_keeps_the_first_step_and_empties_the_last() -> None:
-    plain, rescaled = DiscreteSchedule().alphas_cumprod(), DiscreteSchedule(zero_snr=True).alphas_cumprod()
+    plain, rescaled = DiscreteSchedule().alphas_cumprod(), DiscreteSchedule(zero_terminal_snr=True).alphas_cumprod()
     assert float(rescaled[0]) == pytest.approx(float(plain[0]), rel=1e-9)
     assert float(rescaled[-1]) < 1e-7
     assert torch.all(rescaled.diff() < 0)

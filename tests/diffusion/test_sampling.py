@@ -16,7 +16,7 @@ from nodegraph.diffusion.sampling import Run, sample
 from nodegraph.errors import InputRefused
 
 EPS = ModelSampling(DiscreteSchedule(), Prediction("eps"))
-V = ModelSampling(DiscreteSchedule(zero_snr=True), Prediction("v"))
+V = ModelSampling(DiscreteSchedule(zero_terminal_snr=True), Prediction("v"))
 FLOW = ModelSampling(FlowSchedule(3.0), Prediction("flow"))
 POSITIVE, NEGATIVE = [Prompt(torch.full((1, 2, 3), 0.5))], [Prompt(torch.full((1, 2, 3), -0.2))]
 STEPWISE = [name for name in SAMPLERS if name not in ("dpm_fast", "dpm_adaptive")]

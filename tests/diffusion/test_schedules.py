@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import golden
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from nodegraph.diffusion.predictions import DiscreteSchedule, EdmSchedule, FlowSchedule, FluxSchedule, ModelSampling, Prediction
 from nodegraph.diffusion.schedules import (
     SCHEDULES,
+    align_your_steps_sigmas,
     beta_cdf,
     beta_quantile,
     beta_sigmas,
     karras_sigmas,
     laplace_sigmas,
     polyexponential_sigmas,
+    sd_turbo_sigmas,
     sigmas_for,
     vp_sigmas,
 )
@@ -27,7 +32,7 @@ MODELS = {
     "sd15_eps": ModelSampling(),
     "sdxl_eps": ModelSampling(),
     "sd21_v": ModelSampling(DiscreteSchedule(), Prediction("v")),
-    "v_zsnr": ModelSampling(DiscreteSchedule(zero_snr=True), Prediction("v")),
+    "v_zsnr": ModelSampling(DiscreteSchedule(zero_terminal_snr=True), Prediction("v")),
     "sd3_flow_shift3": ModelSampling(FlowSchedule(3.0), Prediction("flow")),
     "auraflow_shift1.73": ModelSampling(FlowSchedule(1.73, multiplier=1.0), Prediction("flow")),
     "flux_shift1.15": ModelSampling(FluxSchedule(1.15), Prediction("flow")),
@@ -72,10 +77,19 @@ def test_recorded_range(key: str) -> None:
         ("node/LaplaceScheduler/12,14.614642,0.0291675,0.0,0.5", lambda: laplace_sigmas(12, 0.0291675, 14.614642)),
         ("node/VPScheduler/12,19.9,0.1,0.001", lambda: vp_sigmas(12)),
         ("node/BetaSamplingScheduler/sd15_eps,12,0.5,0.7", lambda: beta_sigmas(DiscreteSchedule(), 12, 0.5, 0.7)),
+        ("node/SDTurboScheduler/sd15_eps,1,1.0", lambda: sd_turbo_sigmas(DiscreteSchedule(), 1)),
+        ("node/SDTurboScheduler/sd15_eps,4,1.0", lambda: sd_turbo_sigmas(DiscreteSchedule(), 4)),
+        ("node/SDTurboScheduler/sd15_eps,2,0.5", lambda: sd_turbo_sigmas(DiscreteSchedule(), 2, 0.5)),
+        ("node/AlignYourStepsScheduler/SD1,10,1.0", lambda: align_your_steps_sigmas("SD1", 10)),
+        ("node/AlignYourStepsScheduler/SD1,12,0.6", lambda: align_your_steps_sigmas("SD1", 12, 0.6)),
+        ("node/AlignYourStepsScheduler/SDXL,10,1.0", lambda: align_your_steps_sigmas("SDXL", 10)),
+        ("node/AlignYourStepsScheduler/SDXL,12,0.6", lambda: align_your_steps_sigmas("SDXL", 12, 0.6)),
+        ("node/AlignYourStepsScheduler/SVD,10,1.0", lambda: align_your_steps_sigmas("SVD", 10)),
+        ("node/AlignYourStepsScheduler/SVD,12,0.6", lambda: align_your_steps_sigmas("SVD", 12, 0.6)),
     ],
 )
-def test_recorded_free_schedule(key: str, ours: object) -> None:
-    close(ours().numpy(), key)  # type: ignore[operator]
+def test_recorded_free_schedule(key: str, ours: Callable[[], Tensor]) -> None:
+    close(ours().numpy(), key)
 
 
 @given(steps=st.integers(1, 60), name=st.sampled_from(sorted(SCHEDULES)), model=st.sampled_from(sorted(MODELS)))
@@ -116,6 +130,6 @@ def test_beta_quantile_inverts_the_cdf(a: float, b: float, p: float) -> None:
     assert beta_cdf(beta_quantile(np.array(p), a, b), a, b) == pytest.approx(p, abs=1e-9)
 
 
-@given(a=st.floats(0.2, 8), b=st.floats(0.2, 8), x=st.floats(0, 1))
+@given(a=st.floats(0.2, 8), b=st.floats(0.2, 8), x=st.floats(0.001, 0.999))
 def test_beta_cdf_is_symmetric(a: float, b: float, x: float) -> None:
     assert beta_cdf(np.array(x), a, b) + beta_cdf(np.array(1 - x), b, a) == pytest.approx(1, abs=1e-10)
