@@ -119,7 +119,7 @@ def identify(shapes: Shapes, metadata: Mapping[str, str] = MappingProxyType({}))
         vae=vae,
         clips=clips,
         prediction=_prediction(shapes, facts),
-        scale_factor=facts.number("nodegraph.scale_factor") or default_scale,
+        scale_factor=facts.scale("nodegraph.scale_factor", default_scale),
         shift_factor=facts.number("nodegraph.shift_factor") or 0.0,
         zero_terminal_snr="ztsnr" in shapes or facts.get("nodegraph.zero_terminal_snr") == "true",
     )
@@ -194,6 +194,12 @@ class _Facts:
         if value is not None and not (math.isfinite(value) and abs(value) < 1e6):
             raise BrokenWeights(f"the metadata {key} should be a number, but is {shorten(str(text))!r}")
         return value
+
+    def scale(self, key: str, default: float) -> float:
+        value = self.number(key)
+        if value == 0:
+            raise BrokenWeights(f"the metadata {key} should not be 0")
+        return default if value is None else value
 
     def count(self, key: str) -> int | None:
         value = self.number(key)

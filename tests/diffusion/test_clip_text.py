@@ -84,6 +84,11 @@ def test_too_many_tokens_are_refused() -> None:
         ClipText(TINY)(torch.zeros(1, 78, dtype=torch.int64))
 
 
+def test_heads_must_divide_the_width() -> None:
+    with pytest.raises(ValueError, match="a width of 64 does not divide into 5 heads"):
+        ClipTextConfig(width=64, heads=5)
+
+
 @torch.inference_mode()
 def test_openclip_names_hold_the_same_network() -> None:
     net = randomised(ClipText(BIG))

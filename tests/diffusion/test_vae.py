@@ -67,6 +67,11 @@ def test_a_picture_that_does_not_fill_the_latent_is_refused() -> None:
         AutoencoderKL(TINY).encode(torch.zeros(1, 3, 24, 18))
 
 
+def test_groups_must_divide_the_widths() -> None:
+    with pytest.raises(ValueError, match="32 channels do not divide into 5 groups"):
+        VaeConfig(ch=32, norm_groups=5)
+
+
 def test_moments_are_a_gaussian() -> None:
     moments = Moments(torch.full((2, 1, 2, 2), 3.0), torch.full((2, 1, 2, 2), 2.0).log())
     noise = torch.tensor([1.0, -1.0]).repeat(4).reshape(2, 1, 2, 2)

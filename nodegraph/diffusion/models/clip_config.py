@@ -32,6 +32,10 @@ class ClipTextConfig:
     projection: int | None = None
     eos: int = EOS
 
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.heads < 1 or self.width % self.heads:
+            raise ValueError(f"a width of {self.width} does not divide into {self.heads} heads")
+
     @classmethod
     def from_state_dict(cls, shapes: Shapes, *, heads: int | None = None, activation: Activation | None = None) -> ClipTextConfig:
         """Read the sizes from keys and shapes alone (prefix stripped, transformers' names).
@@ -55,4 +59,4 @@ class ClipTextConfig:
 
 def _count(shapes: Shapes, pattern: str) -> int:
     compiled = re.compile(pattern)
-    return 1 + max((int(match[1]) for match in map(compiled.match, shapes) if match), default=-1)
+    return len({match[1] for match in map(compiled.match, shapes) if match})

@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nodegraph.diffusion.models.attention import NO_INFO, Attention, AttnPatch, BlockKind, LayerName, StepInfo, attention_patched
-from nodegraph.diffusion.models.unet_config import UNetConfig
-
-GROUPS = 32  # of every GroupNorm in the family
+from nodegraph.diffusion.models.unet_config import GROUPS, UNetConfig
 
 Control = Mapping[str, Sequence[Tensor | None]]
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 Shapes = Mapping[str, Sequence[int]]
+GROUPS = 32  # of every GroupNorm in the family
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class UNetConfig:
             raise ValueError(f"{self.levels} levels need as many block counts, not {self.num_res_blocks}")
         if (self.num_heads is None) == (self.head_dim is None):
             raise ValueError("give one of num_heads and head_dim, not both and not neither")
+        for level, depth in enumerate(self.transformer_depth):
+            if self.channels(level) < 1 or self.channels(level) % GROUPS:
+                raise ValueError(f"{self.channels(level)} channels do not divide into {GROUPS} groups of the norms")
+            if depth or (self.transformer_depth_middle and level + 1 == self.levels):
+                self.heads(self.channels(level))
 
     @property
     def levels(self) -> int:
@@ -67,13 +73,13 @@ class UNetConfig:
         """Read the sizes from keys and shapes alone (prefix already stripped).
 
         The number of heads leaves no trace in the shapes: unless given, it is 8 for a context width of 768
-        (Stable Diffusion 1) and heads of 64 channels otherwise (2 and XL).
+        (Stable Diffusion 1) and heads of 64 channels otherwise (2 and XL), or fewer in a narrower network.
         """
         model_channels, in_channels = shapes["input_blocks.0.0.weight"][:2]
         levels = _levels(shapes)
         context_dim = _first_dim(shapes, r"transformer_blocks\.0\.attn2\.to_k\.weight$", 1) or 0
         if num_heads is None and head_dim is None:
-            num_heads, head_dim = (8, None) if context_dim == 768 else (None, 64)
+            num_heads, head_dim = (8, None) if context_dim == 768 else (None, min(64, model_channels))
         return cls(
             in_channels=in_channels,
             out_channels=shapes["out.2.weight"][0],
@@ -99,7 +105,7 @@ class _Res:
 def _levels(shapes: Shapes) -> list[list[_Res]]:
     """Residual blocks of the way down, grouped by level."""
     levels: list[list[_Res]] = [[]]
-    count = 1 + max(int(key.split(".")[1]) for key in shapes if key.startswith("input_blocks."))
+    count = len({key.split(".")[1] for key in shapes if key.startswith("input_blocks.")})
     for index in range(1, count):
         if f"input_blocks.{index}.0.op.weight" in shapes:
             levels.append([])
@@ -111,8 +117,7 @@ def _levels(shapes: Shapes) -> list[list[_Res]]:
 
 def _depth(shapes: Shapes, prefix: str) -> int:
     pattern = re.compile(re.escape(prefix) + r"transformer_blocks\.(\d+)\.")
-    found = [int(match[1]) for match in map(pattern.match, shapes) if match]
-    return 1 + max(found, default=-1)
+    return len({match[1] for match in map(pattern.match, shapes) if match})
 
 
 def _first_dim(shapes: Shapes, pattern: str, axis: int) -> int | None:

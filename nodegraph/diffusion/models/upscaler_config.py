@@ -23,7 +23,7 @@ class CompactConfig:
     def from_state_dict(cls, shapes: Shapes) -> CompactConfig:
         """Read the sizes from keys and shapes alone. Raises KeyError where a layer is missing."""
         width, channels = shapes["body.0.weight"][:2]
-        last = max(int(match[1]) for match in (re.match(r"body\.(\d+)\.weight$", key) for key in shapes) if match)
+        last = sum(re.fullmatch(r"body\.\d+\.weight", key) is not None for key in shapes) - 1
         scale = math.isqrt(shapes[f"body.{last}.weight"][0] // channels)
         return cls(width=width, convs=last // 2 - 1, scale=scale, channels=channels)
 
@@ -56,7 +56,7 @@ class RrdbConfig:
         return cls(
             width=width,
             growth=shapes["body.0.rdb1.conv1.weight"][0],
-            blocks=1 + max(int(key.split(".")[1]) for key in shapes if key.startswith("body.")),
+            blocks=len({key.split(".")[1] for key in shapes if key.startswith("body.")}),
             doublings=sum(re.fullmatch(r"conv_up\d\.weight", key) is not None for key in shapes),
             unshuffle=math.isqrt(folded // channels),
             channels=channels,

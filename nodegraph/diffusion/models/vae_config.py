@@ -31,6 +31,11 @@ class VaeConfig:
     use_quant_conv: bool = True
     norm_groups: int = 32
 
+    def __post_init__(self) -> None:
+        for level in range(self.levels):
+            if self.channels(level) < 1 or self.channels(level) % self.norm_groups:
+                raise ValueError(f"{self.channels(level)} channels do not divide into {self.norm_groups} groups of the norms")
+
     @property
     def levels(self) -> int:
         """Number of resolutions."""
@@ -72,4 +77,4 @@ class VaeConfig:
 
 def _count(shapes: Shapes, pattern: str) -> int:
     compiled = re.compile(pattern)
-    return 1 + max((int(match[1]) for match in map(compiled.match, shapes) if match), default=-1)
+    return len({match[1] for match in map(compiled.match, shapes) if match})
