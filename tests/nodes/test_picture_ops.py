@@ -143,6 +143,13 @@ def test_cropping_what_was_padded_gives_the_original(image, borders, feather):
     assert (padded.data[:, outside] == 0.5).all()
 
 
+def test_padding_fades_only_into_pictures_twice_as_large():
+    for height, width, fades in ((9, 9, True), (9, 8, False), (8, 9, False)):
+        inside = image_pad(empty_image(width, height), left=2, feather=4).mask.data[0, :, 2:]
+        assert bool(inside.any()) is fades
+    assert np.allclose(image_pad(empty_image(9, 9), left=2, feather=4).mask.data[0, 0], [1, 1, 1, 9 / 16, 1 / 4, 1 / 16, 0, 0, 0, 0, 0])
+
+
 @given(IMAGES, IMAGES, st.integers(-9, 9), st.integers(-9, 9))
 def test_composite_where_the_mask_is_0_is_the_base(base, overlay, x, y):
     overlay = image_from_batch(overlay)
@@ -234,6 +241,12 @@ def test_stitched_pictures_can_be_cut_out_again(first, second, fit, gap):
         assert right.height == max(first.height, second.height)
         assert right.width == first.width + gap + second.width
     assert left.data.shape == right.data.shape
+
+
+def test_stitching_without_fit_centres_the_smaller_one_in_the_colour():
+    got = image_stitch(empty_image(2, 5), empty_image(1, 2, color=0xFFFFFF), "right", False, 1, "blue").data[0]
+    assert np.allclose(got[:, 3], [[0, 0, 1], [1, 1, 1], [1, 1, 1], [0, 0, 1], [0, 0, 1]])
+    assert np.allclose(got[:, 2], [0, 0, 1])
 
 
 def test_stitching_downwards_is_stitching_to_the_right_turned():
