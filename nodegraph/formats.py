@@ -4,6 +4,8 @@
     ComfyUI's API JSON      {"3": {"class_type": ...}, ...}, also wrapped as it is posted: {"prompt": {...}}
     ComfyUI's editor JSON   {"nodes": [...], "links": [...]}, versions 0.4 and 1
     PNG and WebP            that carry any of these
+
+Written are our own format and ComfyUI's API JSON.
 """
 
 from __future__ import annotations

@@ -100,20 +100,29 @@ def read_texts(path: str | Path) -> dict[str, str]:
 
 
 def _with_picture(path: Path, work: Callable[[IO[bytes], Container], T]) -> T:
-    if "\0" in str(path):
-        raise ReadFailed(f"{shorten(str(path))} cannot be the name of a file", hint="give the path of a picture")
-    try:
-        with open(path, "rb") as stream:
+    with _open(path) as stream:
+        try:
             head = stream.read(12)
             kind = container_of(head)
-            if kind is None:
-                hint = "only PNG and WebP carry workflows here"
-                raise NotAPicture(f"{path} is {describe_bytes(head)}, not a PNG or WebP picture", hint=hint)
-            return work(stream, kind)
+            if kind is not None:
+                return work(stream, kind)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+    raise NotAPicture(f"{path} is {describe_bytes(head)}, not a PNG or WebP picture", hint="only PNG and WebP carry workflows here")
+
+
+def _open(path: Path) -> IO[bytes]:
+    try:
+        return open(path, "rb")
     except FileNotFoundError as error:
         raise FileMissing(f"there is no file {path}", hint="check the path") from error
-    except OSError as error:
-        raise ReadFailed(f"cannot read {path}: {error.strerror or error}", hint="give the path of a picture") from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ReadFailed:
+    reason = getattr(error, "strerror", None) or error
+    return ReadFailed(f"cannot read {shorten(str(path), 200)}: {reason}", hint="give the path of a picture")
 
 
 def describe_bytes(head: bytes) -> str:
@@ -271,8 +280,8 @@ def strip(path_in: str | Path, path_out: str | Path | None = None) -> list[str]:
     from nodegraph.files import write_atomic
 
     source = Path(path_in)
-    target = Path(path_out) if path_out is not None else Path(os.path.realpath(source))
     pieces, removed = _with_picture(source, lambda stream, kind: _STRIPPERS[kind](source, stream))
+    target = Path(path_out) if path_out is not None else Path(os.path.realpath(source))
     mode = stat.S_IMODE(os.stat(source).st_mode)
     write_atomic(target, lambda out: _copy(source, pieces, out))
     if path_out is None:

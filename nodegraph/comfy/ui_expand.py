@@ -16,7 +16,7 @@ from nodegraph.comfy.ui_widgets import CONTROL_WORDS
 from nodegraph.errors import Cycle, GraphTooLarge, NodegraphError, shorten
 
 MAX_DEPTH: Final = 40
-MAX_UNFOLDED: Final = 2_000_000
+MAX_UNFOLDED: Final = 300_000
 """nodes, slots and values in all copies of subgraphs together"""
 REROUTES: Final = frozenset({"Reroute", "Reroute (rgthree)", "ReroutePrimitive|pysssss"})
 PRIMITIVE: Final = "PrimitiveNode"
@@ -185,7 +185,7 @@ class Tracer:
         if port.link is None:
             return Traced()
         place: _Place | None = _Place(frame, port.link, port.type)
-        path: dict[_Place, Origin | None] = {}
+        path: dict[_Place, None] = {}
         found = Traced()
         while place is not None:
             if place in self.known:
@@ -195,11 +195,12 @@ class Tracer:
                 target = place.frame.graph.wires[place.link].target
                 self.warnings.add("its wire runs in a circle and feeds nothing", place.frame.prefix + target)
                 break
-            path[place] = _switched_off(place)
+            path[place] = None
             step = self._step(place)
             place, found = (step, found) if isinstance(step, _Place) else (None, Traced(step))
-        for passed, off in reversed(path.items()):
-            found = self.known[passed] = Traced(found.source, off or found.off)
+        for passed in reversed(path):
+            source = found.source if found.source is not None else _set_outside(passed)
+            found = self.known[passed] = Traced(source, _switched_off(passed) or found.off)
         return found
 
     def _step(self, place: _Place) -> _Place | Source:
@@ -247,15 +248,22 @@ class Tracer:
         self.warnings.add(f"nothing sets the name {shorten(name)} that it fetches", frame.id_of(node), node.type)
         return None
 
-    def _outwards(self, frame: Frame, instance: UiNode, slot: int, wanted: str) -> _Place | Source:
-        """From an input of a subgraph to what is connected or set on its outside."""
+    def _outwards(self, frame: Frame, instance: UiNode, slot: int, wanted: str) -> _Place | None:
+        """From an input of a subgraph to what is connected to it on its outside."""
         if slot >= len(frame.graph.inputs):
             return None
         name = frame.graph.inputs[slot].name
         port = next((port for port in instance.inputs if port.name == name), None)
-        if port is not None and port.link is not None and frame.parent is not None:
-            return _Place(frame.parent, port.link, wanted)
-        return Constant(frame.values[name]) if name in frame.values else None
+        return _go_on(frame.parent, port, wanted) if frame.parent is not None else None
+
+
+def _set_outside(place: _Place) -> Constant | None:
+    """The value that an instance has for the input of its subgraph where a wire begins: it counts if nothing comes from further out."""
+    frame, wire = place.frame, place.frame.graph.wires.get(place.link)
+    if wire is None or wire.origin != frame.graph.input_node or wire.origin_slot >= len(frame.graph.inputs):
+        return None
+    name = frame.graph.inputs[wire.origin_slot].name
+    return Constant(frame.values[name]) if name in frame.values else None
 
 
 def _switched_off(place: _Place) -> Origin | None:
