@@ -18,6 +18,8 @@ from nodegraph.errors import Cycle, GraphTooLarge, NodegraphError, shorten
 MAX_DEPTH: Final = 40
 MAX_UNFOLDED: Final = 300_000
 """nodes, slots and values in all copies of subgraphs together"""
+_LOOKED_AT: Final = 50
+"""inputs of a bypassed node whose types are compared one by one; no honest node has as many"""
 REROUTES: Final = frozenset({"Reroute", "Reroute (rgthree)", "ReroutePrimitive|pysssss"})
 PRIMITIVE: Final = "PrimitiveNode"
 SET_NODES: Final = frozenset({"SetNode", "easy setNode"})
@@ -276,7 +278,8 @@ def _switched_off(place: _Place) -> Origin | None:
 def only_way(node: UiNode, slot: int) -> bool:
     """Whether just one connected input of a bypassed node fits its output, so that every rule of bypassing takes that one."""
     offered = node.outputs[slot].type if slot < len(node.outputs) else "*"
-    return offered != "*" and sum(port.link is not None and types_fit(port.type, offered) for port in node.inputs) == 1
+    linked = [port for port in node.inputs if port.link is not None]
+    return offered != "*" and len(linked) < _LOOKED_AT and sum(types_fit(port.type, offered) for port in linked) == 1
 
 
 def _go_on(frame: Frame, port: Port | None, wanted: str) -> _Place | None:
@@ -304,7 +307,7 @@ def _bypass(node: UiNode, slot: int, wanted: str) -> Port | None:
     if same_place is not None and types_fit(same_place.type, offered) and types_fit(same_place.type, wanted):
         return same_place
     exact = (port for port in node.inputs if port.type == wanted)
-    fitting = (port for port in node.inputs if types_fit(port.type, wanted))
+    fitting = (port for port in node.inputs[:_LOOKED_AT] if types_fit(port.type, wanted))
     return next(exact, None) or next(fitting, None)
 
 
@@ -316,7 +319,7 @@ def types_fit(one: str, other: str) -> bool:
 
 
 def _members(name: str) -> set[str]:
-    return {part.strip().casefold() for part in name.split(",")}
+    return {part.strip() for part in name.casefold().split(",")}
 
 
 def running(frames: Iterable[Frame]) -> Iterator[tuple[Frame, UiNode]]:

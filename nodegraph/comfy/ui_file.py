@@ -226,7 +226,7 @@ def _port(raw: Any) -> Port:
 def _type_name(raw: Any) -> str:
     """A slot's type: a name, a list of choices in old files, or litegraph's numbers for "anything"."""
     if isinstance(raw, str):
-        return raw or "*"
+        return raw[:200] or "*"
     return "COMBO" if isinstance(raw, list) else "*"
 
 
