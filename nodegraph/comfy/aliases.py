@@ -156,6 +156,18 @@ BY_THEIRS: Final[Mapping[str, Alias]] = MappingProxyType({alias.theirs: alias fo
 BY_OURS: Final[Mapping[str, Alias]] = MappingProxyType({alias.ours: alias for alias in reversed(_TABLE)})
 """by our id; where several of their classes are one of ours, the first of the table"""
 
+SAME_CHOICES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {
+        "sampler_name": {
+            "dpmpp_sde_gpu": "dpmpp_sde",
+            "dpmpp_2m_sde_gpu": "dpmpp_2m_sde",
+            "dpmpp_2m_sde_heun_gpu": "dpmpp_2m_sde_heun",
+            "dpmpp_3m_sde_gpu": "dpmpp_3m_sde",
+        }
+    }
+)
+"""choices by their input's name that are one here: noise always comes from the CPU, so that a seed means one picture everywhere"""
+
 NOTE: Final = "Note"
 NOTES: Final = frozenset({"Note", "MarkdownNote"})
 """remarks on the canvas: never part of what runs"""

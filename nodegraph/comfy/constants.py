@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any
 
-from nodegraph.comfy.aliases import ForeignInput, Kind
+from nodegraph.comfy.aliases import SAME_CHOICES, ForeignInput, Kind
 from nodegraph.errors import shorten
 
 _WHOLE = re.compile(r"\s*([+-]?\d{1,30})(\.0*)?\s*")
@@ -18,6 +18,8 @@ _PLACE = re.compile(r"(.+?) \[(input|output|temp)\]", re.DOTALL)
 
 def coerce(entry: ForeignInput, value: Any) -> Any:
     """`value` in the form that our input wants, if that loses nothing; else unchanged, for the check of the graph to refuse."""
+    if entry.kind == "choice" and isinstance(value, str):
+        return SAME_CHOICES.get(entry.theirs, {}).get(value, value)
     return _coerce_kind(entry.kind, value)
 
 

@@ -159,6 +159,10 @@ def test_constants_that_comfyui_passes_over_are_left_out_and_told() -> None:
     assert [warning for warning in converted.warnings if "speech" in warning] == list(converted.warnings) != []
 
 
+def test_samplers_that_differ_only_in_where_their_noise_comes_from() -> None:
+    assert from_api({"1": sampler(sampler_name="dpmpp_2m_sde_gpu")}).nodes["1"].inputs == {"sampler": "dpmpp_2m_sde"}
+
+
 def test_a_file_of_another_folder_is_told() -> None:
     (warning,) = convert_api({"1": {"class_type": "LoadImage", "inputs": {"image": "a.png [output]"}}}).warnings
     assert "output folder" in warning
