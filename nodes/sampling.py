@@ -50,7 +50,7 @@ def ksampler(
     sampler: Each[SamplerName] = "euler",
     scheduler: Each[ScheduleName] = "normal",
     denoise: Each[Annotated[float, Slider(0, 1, step=0.01)]] = 1.0,
-    eta: Each[Annotated[float, Number(0, 1, step=0.05)]] = 0.0,
+    eta: Each[Annotated[float, Number(0, 1, step=0.05)] | None] = None,
 ) -> Latent:
     """Denoise a latent step by step, led by two prompts.
 
@@ -63,7 +63,8 @@ def ksampler(
     sampler: the solver; dpmpp_2m needs the fewest steps, names with "ancestral" or "sde" add noise on the way
     scheduler: how the steps are spread over the noise levels
     denoise: 1 begins from pure noise; less keeps more of the latent that came in
-    eta: noise added by `ddim` on the way, 0 none (DDIM), 1 as much as DDPM (Song et al. 2020, eq. 16)
+    eta: share of noise that samplers with such an option add on the way; of `ddim` 0 is DDIM, 1 is DDPM (Song et al. 2020, eq. 16).
+        Empty takes the sampler's own
     """
     from nodegraph.diffusion.sampling import sample
     from nodegraph.diffusion.tensors import prompts, to_tensor
@@ -85,7 +86,7 @@ def ksampler(
             denoise=denoise,
             mask=None if latent.mask is None else to_tensor(latent.mask, net.device),
             batch_index=latent.batch_index,
-            options={"eta": eta} if sampler == "ddim" else None,
+            options={"eta": eta} if eta is not None else None,
         )
         last = None
         for last in ctx.track(run, len(run), preview=lambda step: net.preview(step.x0)):  # noqa: B007 - the last step is the result

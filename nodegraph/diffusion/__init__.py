@@ -5,15 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nodegraph.diffusion.handles import Model, Patch, TextEncoder, Upscaler, Vae, WeightsRef
+    from nodegraph.diffusion.handles import Model, Patch, TextEncoder, TrainingSet, Upscaler, Vae, WeightsRef
     from nodegraph.diffusion.values import Cond, Conditioning, Image, Latent, Mask
 
 _WHERE = {
-    **dict.fromkeys(("Model", "Patch", "TextEncoder", "Upscaler", "Vae", "WeightsRef"), "handles"),
+    **dict.fromkeys(("Model", "Patch", "TextEncoder", "TrainingSet", "Upscaler", "Vae", "WeightsRef"), "handles"),
     **dict.fromkeys(("Cond", "Conditioning", "Image", "Latent", "Mask"), "values"),
 }
 
-__all__ = ["Cond", "Conditioning", "Image", "Latent", "Mask", "Model", "Patch", "TextEncoder", "Upscaler", "Vae", "WeightsRef"]
+__all__ = [
+    "Cond",
+    "Conditioning",
+    "Image",
+    "Latent",
+    "Mask",
+    "Model",
+    "Patch",
+    "TextEncoder",
+    "TrainingSet",
+    "Upscaler",
+    "Vae",
+    "WeightsRef",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -77,3 +77,11 @@ class Upscaler:
     """A network that enlarges pictures by a fixed factor."""
 
     weights: WeightsRef
+
+
+@socket("dataset", color="#aed581", handle=True)
+@dataclass(frozen=True)
+class TrainingSet:
+    """A folder of captioned pictures to train on."""
+
+    folder: Path

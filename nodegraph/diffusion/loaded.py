@@ -70,12 +70,14 @@ class LoadedModel:
     # ----------------------------------------------------------------------- latents
 
     def latent_in(self, latent: Latent) -> Tensor:
-        """A latent in model space on the device. Raises ModelMismatch if its channels are not the model's."""
+        """A latent in model space on the device. Raises ModelMismatch if its channels are not the model's.
+
+        An empty latent stays empty, whatever the model's channels and shift are: there is nothing in it to convert.
+        """
         channels = self.net.config.out_channels
+        if not np.any(latent.data):
+            return torch.zeros((latent.data.shape[0], channels, *latent.data.shape[2:]), device=self.device)
         if latent.data.shape[1] != channels:
-            if not np.any(latent.data):
-                shape = (latent.data.shape[0], channels, *latent.data.shape[2:])
-                return torch.zeros(shape, device=self.device)
             raise ModelMismatch(
                 f"the latent has {latent.data.shape[1]} channels, the model works with {channels}",
                 hint="encode the picture with the VAE of the same checkpoint",
