@@ -17,7 +17,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from nodegraph.context import Context
 from nodegraph.errors import BadNode
 from nodegraph.schema import REQUIRED, InputSpec, Lane, NodeSpec, OutputSpec, Widget
-from nodegraph.types import ListOf, Socket, Type, Union, Var, fits, to_text, type_from_hint
+from nodegraph.types import FLOAT, INT, STR, ListOf, Socket, Type, Union, Var, convert, fits, to_text, type_from_hint
 from nodegraph.values import Blocked, Expand
 
 T = TypeVar("T")
@@ -187,8 +187,7 @@ def build_spec(
     lane: Lane | None,
     status: Literal["stable", "beta", "deprecated"],
 ) -> NodeSpec:
-    if not re.fullmatch(r"(?:[A-Za-z0-9_.-]+/)?[A-Za-z][A-Za-z0-9_]*", id):
-        raise BadNode(f"{id!r} cannot be a node id", hint="use letters, digits and _, with the pack's name in front: `mypack/Blend`")
+    _check_declaration(function, id, version, lane)
     description, notes = read_docstring(function, id)
     hints = _hints(function, id)
     context, inputs = _inputs(function, id, hints, notes)
@@ -212,20 +211,39 @@ def build_spec(
         lane=lane or _lane(function, context, inputs),
         context=context,
         named_outputs=named,
-        generic=any(_has_var(spec.type) for spec in [*inputs.values(), *outputs.values()]),
+        generic=any(_has_var(type_) for type_ in [*(i.type for i in inputs.values()), *(o.type for o in outputs.values())]),
         status=status,
     )
 
 
+def _check_declaration(function: Callable[..., Any], id: str, version: int, lane: Lane | None) -> None:
+    if not re.fullmatch(r"(?:[A-Za-z0-9_.-]+/)?[A-Za-z][A-Za-z0-9_]*", id):
+        raise BadNode(f"{id!r} cannot be a node id", hint="use letters, digits and _, with the pack's name in front: `mypack/Blend`")
+    if type(version) is not int or version < 1:
+        raise BadNode(f"node {id}: the version {version!r} is not a whole number from 1", hint="count it up when the signature changes")
+    waits = inspect.iscoroutinefunction(function)
+    if lane is not None and (lane == "async") != waits:
+        kind = "async def" if waits else "def"
+        raise BadNode(f"node {id} is a `{kind}` in the lane {lane!r}", hint='the lane "async" is for `async def`, the others for `def`')
+
+
 def _title(id: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", id.rsplit("/", 1)[-1])
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z]{2})(?=[A-Z][a-z])", " ", id.rsplit("/", 1)[-1])
 
 
 def _lane(function: Callable[..., Any], context: str | None, inputs: Mapping[str, InputSpec]) -> Lane:
     if inspect.iscoroutinefunction(function):
         return "async"
-    takes_weights = any(isinstance(spec.type, Socket) and spec.type.handle for spec in inputs.values())
+    takes_weights = any(_names_weights(spec.type) for spec in inputs.values())
     return "device" if context is not None and takes_weights else "cpu"
+
+
+def _names_weights(type_: Type) -> bool:
+    if isinstance(type_, ListOf):
+        return _names_weights(type_.item)
+    if isinstance(type_, Union):
+        return any(map(_names_weights, type_.members))
+    return isinstance(type_, Socket) and type_.handle
 
 
 def _has_var(type_: Type) -> bool:
@@ -254,7 +272,10 @@ def read_docstring(function: Callable[..., Any], id: str) -> tuple[str, dict[str
         else:
             current = None
             description.append(line)
-    return "\n".join(description).strip(), notes
+    text = "\n".join(description).strip()
+    if not text:
+        raise BadNode(f"the docstring of node {id} says nothing of the node itself", hint="begin it with a sentence on what the node does")
+    return text, notes
 
 
 def _hints(function: Callable[..., Any], id: str) -> dict[str, Any]:
@@ -265,6 +286,8 @@ def _hints(function: Callable[..., Any], id: str) -> dict[str, Any]:
             f"node {id}: a type hint names {error.name!r}, which cannot be found when the module is loaded",
             hint="import it at the top of the file, not under TYPE_CHECKING",
         ) from error
+    except (SyntaxError, TypeError) as error:
+        raise BadNode(f"node {id}: a type hint cannot be read: {error}", hint="write hints as Python would accept them") from error
 
 
 def _inputs(function: Callable[..., Any], id: str, hints: dict[str, Any], notes: dict[str, str]) -> tuple[str | None, dict[str, InputSpec]]:
@@ -276,6 +299,10 @@ def _inputs(function: Callable[..., Any], id: str, hints: dict[str, Any], notes:
         if parameter.name not in hints:
             raise BadNode(f"node {id}: parameter `{parameter.name}` has no type hint", hint="its type is its socket; add one")
         if hints[parameter.name] is Context:
+            if context is not None:
+                raise BadNode(
+                    f"node {id} asks for two Contexts, `{context}` and `{parameter.name}`", hint="one is enough; remove the other"
+                )
             context = parameter.name
             continue
         default = REQUIRED if parameter.default is parameter.empty else parameter.default
@@ -291,18 +318,21 @@ def build_input(name: str, hint: Any, default: Any = REQUIRED, tooltip: str = ""
     hint, marks, lazy, raw, optional = _unwrap(hint)
     type_ = type_from_hint(hint)
     choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else None
+    mapped = any(isinstance(mark, _Each) for mark in marks)
+    _check_marks(type_, marks)
+    _check_manner(type_, lazy, raw, mapped)
     widget, low, high, folder = _widget(type_, marks, choices)
     spec = InputSpec(
         name=name,
         type=type_,
-        default=default,
+        default=convert(type_, default),
         widget=widget,
         choices=choices,
         minimum=low,
         maximum=high,
         folder=folder,
         lazy=lazy,
-        mapped=any(isinstance(mark, _Each) for mark in marks),
+        mapped=mapped,
         raw=raw,
         optional=optional,
         tooltip=tooltip,
@@ -324,11 +354,39 @@ def _unwrap(hint: Any) -> tuple[Any, list[Any], bool, bool, bool]:
             lazy, raw = lazy or origin is Lazy, raw or origin is Ref
             (hint,) = typing.get_args(hint)
         elif origin in (typing.Union, _types.UnionType) and type(None) in typing.get_args(hint):
+            if lazy or raw:
+                raise BadNode("None stands inside Lazy[...] or Ref[...]", hint="write `Lazy[T] | None`: without a link, None comes itself")
             optional = True
             rest = tuple(arg for arg in typing.get_args(hint) if arg is not type(None))
             hint = typing.Union[rest]  # noqa: UP007 - built from a tuple
         else:
             return hint, marks, lazy, raw, optional
+
+
+def _check_marks(type_: Type, marks: list[Any]) -> None:
+    """Refuse markers on types that they say nothing about."""
+    for mark in marks:
+        if isinstance(mark, Slider | Number):
+            if not _is_number(type_):
+                raise BadNode(f"{type(mark).__name__} stands on {type_}", hint="it is for int and float")
+            if mark.low is not None and mark.high is not None and mark.low > mark.high:
+                raise BadNode(f"the range {mark.low} to {mark.high} is empty", hint="write the lower bound first")
+        elif isinstance(mark, SeedWidget) and type_ != INT:
+            raise BadNode(f"Seed stands on {type_}", hint="it is for int")
+        elif isinstance(mark, Text | ModelFile | InputFile | Color) and type_ != STR:
+            raise BadNode(f"{type(mark).__name__} stands on {type_}", hint="it is for str")
+
+
+def _is_number(type_: Type) -> bool:
+    return type_ in (INT, FLOAT) or (isinstance(type_, Union) and all(map(_is_number, type_.members)))
+
+
+def _check_manner(type_: Type, lazy: bool, raw: bool, mapped: bool) -> None:
+    """Refuse combinations of Lazy, Ref and Each that have no meaning."""
+    if lazy + raw + mapped > 1:
+        raise BadNode("only one of Lazy, Ref and Each can stand on an input", hint="split it into two inputs or two nodes")
+    if mapped and isinstance(type_, ListOf):
+        raise BadNode(f"Each stands on a {type_}", hint="Each[T] takes a list of T item by item; list[T] takes it whole")
 
 
 def _widget(type_: Type, marks: list[Any], choices: tuple[Any, ...] | None) -> tuple[Widget | None, float | None, float | None, str | None]:
@@ -369,10 +427,10 @@ def _check_default(spec: InputSpec) -> None:
     if not fits(spec.type, default):
         raise BadNode(f"the default {default!r} is not of type {spec.type}", hint="mend the default, or add `| None` to the hint")
     if spec.choices is not None and default not in spec.choices:
-        raise BadNode(f"the default {default!r} is not one of {spec.choices}")
+        raise BadNode(f"the default {default!r} is not one of {spec.choices}", hint="take one of the choices as default")
     low, high = spec.minimum, spec.maximum
     if (low is not None and default < low) or (high is not None and default > high):
-        raise BadNode(f"the default {default!r} is outside {low} to {high}")
+        raise BadNode(f"the default {default!r} is outside {low} to {high}", hint="mend the default or the range")
 
 
 def _outputs(
@@ -380,7 +438,7 @@ def _outputs(
 ) -> tuple[dict[str, OutputSpec], bool]:
     if "return" not in function.__annotations__:
         raise BadNode(f"node {id} has no return annotation", hint="name the type it returns, a NamedTuple for several, or None")
-    hint = _without_control_values(hint)
+    hint = _without_control_values(type(None) if hint in (Expand, Blocked) else hint)
     if hint is None or hint is type(None):
         if not output_node:
             raise BadNode(f"node {id} returns nothing and is no output node", hint="return something, or declare it with output=True")
@@ -400,7 +458,7 @@ def _without_control_values(hint: Any) -> Any:
     """`Image | Expand` promises an Image: what a node may return in its place is not part of the contract."""
     if typing.get_origin(hint) not in (typing.Union, _types.UnionType):
         return hint
-    rest = tuple(arg for arg in typing.get_args(hint) if arg not in (Expand, Blocked))
+    rest = tuple(arg for arg in typing.get_args(hint) if arg not in (Expand, Blocked)) or (type(None),)
     return rest[0] if len(rest) == 1 else typing.Union[rest]  # noqa: UP007 - built from a tuple
 
 

@@ -6,7 +6,7 @@ import contextlib
 import io
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any, Protocol, TypeVar
 
 from nodegraph.errors import Cancelled
@@ -73,7 +73,7 @@ class Context:
 
         preview: from a step to a picture, uint8 (H, W, 3); called only if somebody looks
         """
-        if total is None and hasattr(steps, "__len__"):
+        if total is None and isinstance(steps, Sized):
             total = len(steps)
         iterator = iter(steps)
         done = 0

@@ -8,11 +8,12 @@ A type expression is a socket, a list of one, a union, a type variable (generic 
 
 from __future__ import annotations
 
+import re
 import types as _types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from nodegraph.errors import BadNode, NameClash
 
@@ -81,8 +82,11 @@ _CASTS: dict[tuple[str, str], Callable[[Any], Any]] = {("float", "int"): float}
 def socket(name: str, *, color: str = "#9aa0a6", handle: bool = False) -> Callable[[C], C]:
     """Declare a class as a socket type. Its docstring says meaning, shape, range and unit, and must not be empty.
 
-    Raises NameClash if another class already has this name, BadNode if the docstring is missing.
+    Raises NameClash if another class already has this name, BadNode if the docstring is missing or the name has other signs than
+    letters, digits, _, - and the / after a pack's name.
     """
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*(/[A-Za-z][A-Za-z0-9_-]*)?", name):
+        raise BadNode(f"{name!r} cannot be the name of a socket type", hint="use letters, digits, _ and -, such as `depth_map`")
 
     def declare(cls: C) -> C:
         known = _BY_NAME.get(name)
@@ -125,12 +129,11 @@ def type_from_hint(hint: Any) -> Type:
     if isinstance(hint, TypeVar):
         return Var(hint.__name__)
     if origin is typing.Literal:
-        return type_from_hint(type(typing.get_args(hint)[0]))
+        return _one_or_union(tuple(dict.fromkeys(type_from_hint(type(choice)) for choice in typing.get_args(hint))))
     if origin is list:
         return ListOf(type_from_hint(typing.get_args(hint)[0]))
     if origin in (typing.Union, _types.UnionType):
-        members = tuple(type_from_hint(arg) for arg in typing.get_args(hint) if arg is not type(None))
-        return members[0] if len(members) == 1 else Union(members)
+        return _one_or_union(tuple(type_from_hint(arg) for arg in typing.get_args(hint) if arg is not type(None)))
     known = _BY_CLASS.get(hint)
     if known is None:
         raise BadNode(
@@ -138,6 +141,10 @@ def type_from_hint(hint: Any) -> Type:
             hint="declare the class with @socket(name), or use int, float, str, bool, a Literal, list[...] or a union of these",
         )
     return known
+
+
+def _one_or_union(members: tuple[Type, ...]) -> Type:
+    return members[0] if len(members) == 1 else Union(members)
 
 
 def accepts(target: Type, source: Type) -> bool:
@@ -152,11 +159,40 @@ def accepts(target: Type, source: Type) -> bool:
         return isinstance(target, ListOf) and isinstance(source, ListOf) and accepts(target.item, source.item)
     if target.cls is source.cls or issubclass_not_bool(source.cls, target.cls):
         return True
-    return (target.name, source.name) in _CASTS
+    return any((target.name, parent.name) in _CASTS for parent in _lineage(source.cls))
+
+
+Joint = Literal["plain", "wrap", "each"]
+
+
+def joint(target: Type, source: Type, each: bool = False) -> Joint | None:
+    """How an output of type `source` meets an input: as it is, as a list of one, once an item (of `Each` inputs), or not at all."""
+    if target is source:
+        return "plain"
+    if each and isinstance(source, ListOf) and not isinstance(target, ListOf):
+        return "each" if accepts(target, source.item) else None
+    if isinstance(target, ListOf) and not isinstance(source, ListOf | Anything | Var) and accepts(target.item, source):
+        return "wrap"
+    return "plain" if accepts(target, source) else None
+
+
+def join(first: Type, second: Type) -> Type:
+    """The wider of two types that meet in one type variable; `first` if neither takes the other. What may be anything gives way."""
+    if isinstance(first, Anything | Var):
+        return second
+    return second if not accepts(first, second) and accepts(second, first) else first
 
 
 def issubclass_not_bool(source: type, target: type) -> bool:
     return issubclass(source, target) and not (source is bool and target is int)
+
+
+def _lineage(cls: type) -> Iterator[Socket]:
+    """The socket types of a class and its bases, nearest first."""
+    for base in (cls,) if cls is bool else cls.__mro__:
+        known = _BY_CLASS.get(base)
+        if known is not None:
+            yield known
 
 
 def convert(target: Type, value: Any) -> Any:
@@ -165,14 +201,33 @@ def convert(target: Type, value: Any) -> Any:
         if isinstance(value, list) and _may_cast(target.item):
             return [convert(target.item, item) for item in value]
         return value
+    if isinstance(target, Union):
+        return _convert_to_one(target.members, value)
     if not isinstance(target, Socket) or isinstance(value, target.cls):
         return value
-    source = _BY_CLASS.get(type(value))
-    cast = _CASTS.get((target.name, source.name)) if source is not None else None
-    return cast(value) if cast is not None else value
+    for source in _lineage(type(value)):
+        cast = _CASTS.get((target.name, source.name))
+        if cast is not None:
+            return cast(value)
+    return value
+
+
+def _convert_to_one(members: tuple[Type, ...], value: Any) -> Any:
+    """For a union: a member the value already is, before one that it can be made into."""
+    if any(isinstance(member, Socket) and type(value) is member.cls for member in members):
+        return value
+    for member in members:
+        converted = convert(member, value)
+        if converted is not value and fits(member, converted):
+            return converted
+    return value
 
 
 def _may_cast(item: Type) -> bool:
+    if isinstance(item, ListOf):
+        return _may_cast(item.item)
+    if isinstance(item, Union):
+        return any(map(_may_cast, item.members))
     return isinstance(item, Socket) and any(to == item.name for to, _ in _CASTS)
 
 
@@ -189,6 +244,15 @@ def fits(target: Type, value: Any) -> bool:
     if target.cls in (int, bool, str):
         return type(value) is target.cls
     return isinstance(value, target.cls)
+
+
+def type_of(value: Any) -> Type | None:
+    """The type expression of plain data, as a literal of a generic node has it; None if it says nothing (None, mixed or empty lists)."""
+    if type(value) is list:
+        kinds = {type_of(item) for item in value}
+        item = kinds.pop() if len(kinds) == 1 else None
+        return None if item is None else ListOf(item)
+    return _BY_CLASS.get(type(value))
 
 
 def type_name(value: Any) -> str:
