@@ -9,7 +9,12 @@ It is raised where the fact is known and rendered in one place (`render`, `to_js
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from itertools import islice
+from typing import Any, ClassVar, Final
+
+LONGEST_WORD: Final = 60
+MOST_WORDS: Final = 2000
+"""what `nearest` looks at: names come from remote files, and comparing them costs the product of their lengths"""
 
 
 class Cancelled(BaseException):
@@ -81,12 +86,16 @@ class Problems(NodegraphError):
 
     code = "E100"
 
-    def __init__(self, errors: Sequence[NodegraphError]) -> None:
-        super().__init__(f"{len(errors)} problem{'s' if len(errors) != 1 else ''}")
+    def __init__(self, errors: Sequence[NodegraphError], hidden: int = 0) -> None:
+        """`hidden`: how many more there are than are told here."""
+        count = len(errors) + hidden
+        super().__init__(f"{count} problem{'s' if count != 1 else ''}" + (f", the first {len(errors)} of them here" if hidden else ""))
         self.errors = tuple(errors)
+        self.hidden = hidden
 
     def render(self) -> str:
-        return "\n".join(error.render() for error in self.errors)
+        told = [error.render() for error in self.errors]
+        return "\n".join([*told, f"and {self.hidden} more problems"] if self.hidden else told)
 
     def to_json(self) -> dict[str, Any]:
         return {"code": self.code, "error": self.name, "message": self.message, "errors": [e.to_json() for e in self.errors]}
@@ -312,11 +321,11 @@ def shorten(value: object, limit: int = 80) -> str:
 
 
 def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """The known names most like `word`, ignoring case, for "did you mean"."""
+    """The known names most like `word`, ignoring case, for "did you mean". Long words and long lists are looked at in part only."""
     import difflib
 
-    by_folded = {name.casefold(): name for name in known}
-    hits = difflib.get_close_matches(word[:200].casefold(), by_folded, n=count, cutoff=0.6)
+    by_folded = {name[:LONGEST_WORD].casefold(): name for name in islice(known, MOST_WORDS)}
+    hits = difflib.get_close_matches(word[:LONGEST_WORD].casefold(), by_folded, n=count, cutoff=0.6)
     return [by_folded[hit] for hit in hits]
 
 
@@ -324,4 +333,4 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str | None = None) 
     hits = nearest(word, known)
     if not hits:
         return otherwise
-    return "did you mean " + " or ".join(f"`{hit}`" for hit in hits) + "?"
+    return "did you mean " + " or ".join(f"`{shorten(hit)}`" for hit in hits) + "?"
