@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -34,7 +35,12 @@ from nodegraph.errors import (
 FORMAT: Final = 1
 MAX_BYTES: Final = 64 * 2**20
 MAX_NODES: Final = 1_000_000
+MAX_DEPTH: Final = 64
+"""of brackets within brackets; more would pass the reader and break whoever walks the values later"""
+MAX_REPORTED: Final = 100
 MODES: Final = ("active", "muted", "bypassed")
+_KNOWN: Final = frozenset(("nodegraph", "nodes", "layout", "meta"))
+_NODE_KEYS: Final = frozenset(("type", "version", "inputs", "title", "mode"))
 
 
 class Link(NamedTuple):
@@ -46,13 +52,14 @@ class Link(NamedTuple):
 
 @dataclass(slots=True)
 class NodeEntry:
-    """One node as saved. `inputs` holds literals and `Link`s."""
+    """One node as saved. `inputs` holds literals and `Link`s, `rest` every key that is not known here."""
 
     type: str
     inputs: dict[str, Any] = field(default_factory=dict)
     version: int | None = None
     title: str = ""
     mode: str = "active"
+    rest: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -62,17 +69,15 @@ class Document:
     nodes: dict[str, NodeEntry] = field(default_factory=dict)
     layout: dict[str, Any] = field(default_factory=dict)
     meta: dict[str, Any] = field(default_factory=dict)
-    rest: dict[str, Any] = field(default_factory=dict)
+    rest: dict[str, Any] = field(default_factory=lambda: {"groups": [], "subgraphs": {}})
 
     def to_json(self) -> dict[str, Any]:
         return {
             "nodegraph": FORMAT,
             "nodes": {id: _node_json(entry) for id, entry in self.nodes.items()},
             "layout": self.layout,
-            "groups": [],
-            "subgraphs": {},
-            "meta": self.meta,
             **self.rest,
+            "meta": self.meta,
         }
 
 
@@ -85,7 +90,7 @@ def _node_json(entry: NodeEntry) -> dict[str, Any]:
         out["title"] = entry.title
     if entry.mode != "active":
         out["mode"] = entry.mode
-    return out
+    return {**entry.rest, **out} if entry.rest else out
 
 
 # --------------------------------------------------------------------------------------------- reading
@@ -95,14 +100,18 @@ def read_json(path: str | Path) -> Any:
     """The JSON in a file. Raises FileMissing, TooLarge, NotJson or ReadFailed; never RecursionError, never NaN."""
     path = Path(path)
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise TooLarge(f"{path} has {size / 2**20:.0f} MiB; a workflow has at most {MAX_BYTES // 2**20}", hint="is it the right file?")
-        return parse_json(path.read_bytes(), str(path))
+        with open(path, "rb") as stream:
+            if os.fstat(stream.fileno()).st_size > MAX_BYTES:
+                raise _too_large(str(path))
+            return parse_json(stream.read(MAX_BYTES + 1), str(path))
     except FileNotFoundError as error:
         raise FileMissing(f"there is no file {path}", hint=_similar_files(path)) from error
     except OSError as error:
         raise ReadFailed(f"cannot read {path}: {error.strerror or error}", hint="give the path of a workflow file") from error
+
+
+def _too_large(name: str) -> TooLarge:
+    return TooLarge(f"{name} has more than {MAX_BYTES // 2**20} MiB, the most that a workflow may have", hint="is it the right file?")
 
 
 def _similar_files(path: Path) -> str:
@@ -118,18 +127,52 @@ def _similar_files(path: Path) -> str:
 def parse_json(data: bytes | str, name: str = "the text") -> Any:
     """Strict JSON: finite numbers only, no duplicate keys, bounded size and depth. Raises NotJson or TooLarge."""
     if len(data) > MAX_BYTES:
-        raise TooLarge(f"{name} has {len(data) / 2**20:.0f} MiB; at most {MAX_BYTES // 2**20} are read", hint="is it the right file?")
+        raise _too_large(name)
     try:
         text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_bounded_int)
+        value = json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_bounded_int, object_pairs_hook=_without_duplicates
+        )
     except RecursionError as error:
-        raise TooLarge(f"{name} is nested too deeply to be a workflow", hint="workflows are at most a few levels deep") from error
+        raise _too_deep(name) from error
     except UnicodeDecodeError as error:
         raise NotJson(
             f"{name} is not text: byte {error.start} is not UTF-8", hint="give a workflow JSON, or a PNG or WebP saved with one"
         ) from error
     except ValueError as error:
         raise NotJson(f"{name} is not JSON: {error}", hint="open it in an editor at that place, or save it again") from error
+    if depth(value) > MAX_DEPTH:
+        raise _too_deep(name)
+    return value
+
+
+def _too_deep(name: str) -> TooLarge:
+    return TooLarge(f"{name} is nested too deeply to be a workflow", hint=f"at most {MAX_DEPTH} brackets stand within each other")
+
+
+def depth(value: Any) -> int:
+    """How many lists and objects of plain data stand within each other, found without recursion."""
+    level, found = [value], 0
+    while level:
+        inner: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is dict:
+                inner += item.values()
+            elif kind is list:
+                inner += item
+        level = [item for item in inner if type(item) is dict or type(item) is list]
+        found += bool(inner)
+    return found
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {shorten(twice)!r} stands twice in one object")
+    return found
 
 
 def _refuse_constant(text: str) -> float:
@@ -179,56 +222,70 @@ def parse_document(data: Any) -> Document:
     if not isinstance(nodes, dict):
         raise UnknownFormat(f"`nodes` must be an object of nodes by id, not {shorten(nodes, 40)}", hint="save the workflow again")
     if len(nodes) > MAX_NODES:
-        raise GraphTooLarge(f"the workflow has {len(nodes)} nodes; at most {MAX_NODES} are accepted")
+        raise GraphTooLarge(f"the workflow has {len(nodes)} nodes; at most {MAX_NODES} are accepted", hint="split it into several")
     problems: list[NodegraphError] = []
-    entries = {id: entry for id, raw in nodes.items() if (entry := _parse_node(id, raw, problems)) is not None}
+    entries = {id: _parse_node(id, raw, problems) for id, raw in nodes.items()}
+    layout, meta = (_parse_object(data, key, problems) for key in ("layout", "meta"))
     if problems:
-        raise Problems(problems)
-    layout, meta = data.get("layout"), data.get("meta")
-    rest = {key: value for key, value in data.items() if key not in ("nodegraph", "nodes", "layout", "meta")}
-    return Document(entries, layout if isinstance(layout, dict) else {}, meta if isinstance(meta, dict) else {}, rest)
+        raise Problems(problems[:MAX_REPORTED], hidden=max(0, len(problems) - MAX_REPORTED))
+    rest = {key: value for key, value in data.items() if key not in _KNOWN}
+    return Document(entries, layout, meta, rest)
 
 
-def _parse_node(id: str, raw: Any, problems: list[NodegraphError]) -> NodeEntry | None:
+def _parse_object(data: Mapping[str, Any], key: str, problems: list[NodegraphError]) -> dict[str, Any]:
+    value = data.get(key, {})
+    if isinstance(value, dict):
+        return value
+    problems.append(
+        UnknownFormat(f"`{key}` must be an object, not {shorten(value, 40)}", hint=f"remove `{key}` or save the workflow again")
+    )
+    return {}
+
+
+def _parse_node(id: str, raw: Any, problems: list[NodegraphError]) -> NodeEntry:
+    """One node; what is wrong with it goes to `problems`, all of it."""
+    if type(id) is not str or not id or len(id) > 500:
+        problems.append(UnknownFormat("a node id must be a text of 1 to 500 characters", node=shorten(id, 40), hint="rename the node"))
+        id = shorten(id, 40)
     if not isinstance(raw, dict) or not isinstance(raw.get("type"), str):
         problems.append(UnknownFormat("a node must be an object with a `type`", node=id, hint="save the workflow again"))
-        return None
-    if not id or len(id) > 500:
-        problems.append(UnknownFormat("a node id must have 1 to 500 characters", node=id[:40], hint="rename the node"))
-        return None
-    type_, inputs, mode, version = raw["type"], raw.get("inputs", {}), raw.get("mode", "active"), raw.get("version")
-    if not isinstance(inputs, dict):
+        return NodeEntry("")
+    entry = NodeEntry(raw["type"], version=raw.get("version"), title=raw.get("title") or "", mode=raw.get("mode", "active"))
+    if not raw.keys() <= _NODE_KEYS:
+        entry.rest = {key: value for key, value in raw.items() if key not in _NODE_KEYS}
+    problems += (fault.at(id, entry.type) for fault in _faults_of(entry))
+    inputs = raw.get("inputs", {})
+    if isinstance(inputs, dict):
+        entry.inputs = {
+            name: _parse_link(value, id, entry.type, name, problems) if type(value) is dict else value for name, value in inputs.items()
+        }
+    else:
         problems.append(
-            UnknownFormat("`inputs` must be an object of values by name", node=id, node_type=type_, hint="save the workflow again")
+            UnknownFormat("`inputs` must be an object of values by name", node=id, node_type=entry.type, hint="save the workflow again")
         )
-        return None
-    if mode not in MODES:
-        problems.append(
-            BadValue(f"the mode {shorten(mode)} is not one of {', '.join(MODES)}", node=id, node_type=type_, hint="use `active`")
-        )
-    if version is not None and (type(version) is not int or version < 1):
-        problems.append(
-            BadValue(f"the version {shorten(version)} is not a whole number from 1", node=id, node_type=type_, hint="leave it out")
-        )
-    parsed = {}
-    for name, value in inputs.items():
-        if type(value) is dict:
-            value = _parse_link(value, id, type_, name, problems)
-        parsed[name] = value
-    return NodeEntry(type_, parsed, version if type(version) is int else None, str(raw.get("title") or ""), mode)
+    return entry
+
+
+def _faults_of(entry: NodeEntry) -> Iterator[NodegraphError]:
+    if entry.mode not in MODES:
+        yield BadValue(f"the mode {shorten(entry.mode)} is not one of {', '.join(MODES)}", hint="use `active`")
+    if entry.version is not None and (type(entry.version) is not int or entry.version < 1):
+        yield BadValue(f"the version {shorten(entry.version)} is not a whole number from 1", hint="leave it out")
+    if type(entry.title) is not str:
+        yield BadValue(f"the title {shorten(entry.title)} is not a text", hint="leave it out")
 
 
 def _parse_link(value: dict[str, Any], id: str, type_: str, name: str, problems: list[NodegraphError]) -> Any:
+    link = as_link(value)
+    if link is None:
+        hint = 'write {"link": ["id of the node", "name of its output"]}'
+        problems.append(BadLink(f"{shorten(value)} is not a link", node=id, node_type=type_, input=name, hint=hint))
+    return link
+
+
+def as_link(value: Mapping[str, Any]) -> Link | None:
+    """The Link that `{"link": [node, output]}` means; None if it is something else."""
     link = value.get("link")
     if len(value) == 1 and type(link) is list and len(link) == 2 and type(link[0]) is str and type(link[1]) is str:
         return Link(link[0], link[1])
-    problems.append(
-        BadLink(
-            f"{shorten(value)} is not a link",
-            node=id,
-            node_type=type_,
-            input=name,
-            hint='write {"link": ["id of the node", "name of its output"]}',
-        )
-    )
     return None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from nodegraph.document import Document, Link, NodeEntry
+from nodegraph.document import Document, as_link, parse_json
 from nodegraph.errors import BadOverride, NodegraphError, Problems, did_you_mean, shorten
 from nodegraph.registry import Registry
 from nodegraph.types import STR, Var
@@ -19,12 +19,13 @@ def apply_overrides(document: Document, registry: Registry, overrides: Mapping[s
     """
     if not overrides:
         return document
-    nodes = {id: NodeEntry(e.type, dict(e.inputs), e.version, e.title, e.mode) for id, e in document.nodes.items()}
+    nodes = {id: replace(entry, inputs=dict(entry.inputs)) for id, entry in document.nodes.items()}
     problems: list[NodegraphError] = []
     for key, value in overrides.items():
         try:
             id, name = find_input(document, registry, key)
-            nodes[id].inputs[name] = value
+            link = as_link(value) if isinstance(value, Mapping) else None
+            nodes[id].inputs[name] = value if link is None else link
         except BadOverride as error:
             problems.append(error)
     if problems:
@@ -34,7 +35,7 @@ def apply_overrides(document: Document, registry: Registry, overrides: Mapping[s
 
 def find_input(document: Document, registry: Registry, key: str) -> tuple[str, str]:
     """(node id, input name) that `NODE.INPUT` means. Raises BadOverride."""
-    node, dot, name = key.rpartition(".")
+    node, dot, name = key.rpartition(".") if isinstance(key, str) else ("", "", "")
     if not dot or not node or not name:
         raise BadOverride(
             f"{shorten(key)} does not name an input", hint="write NODE.INPUT=VALUE, for instance 3.seed=7 or KSampler.steps=8"
@@ -83,12 +84,8 @@ def parse_override(document: Document, registry: Registry, text: str) -> tuple[s
 
 
 def parse_value(raw: str) -> Any:
-    from nodegraph.document import parse_json
-
     try:
         value = parse_json(raw)
     except NodegraphError:
         return raw
-    if isinstance(value, dict) and set(value) == {"link"} and isinstance(value["link"], list) and len(value["link"]) == 2:
-        return Link(str(value["link"][0]), str(value["link"][1]))
-    return value if not isinstance(value, dict) else json.dumps(value)
+    return (as_link(value) or raw) if isinstance(value, dict) else value
