@@ -211,7 +211,7 @@ def image_composite(
 def image_flip(
     image: Each[Image], direction: Each[Literal["x-axis: vertically", "y-axis: horizontally"]] = "y-axis: horizontally"
 ) -> Image:
-    """Mirror pictures.
+    """Mirror pictures top to bottom or left to right.
 
     direction: vertically swaps top and bottom, horizontally swaps left and right
     """

@@ -47,6 +47,7 @@ def lines(text: Annotated[str, Text()]) -> list[str]:
 
 
 @node("ShowText", category="text", output=True)
-def show_text(ctx: Context, value: Each[str | int | float | bool]) -> None:
-    """Show a text or number on the node."""
+def show_text(ctx: Context, value: Each[str | int | float | bool]) -> str:
+    """Show a text or number on the node, and pass it on as text."""
     ctx.show("text", text=str(value))
+    return str(value)

@@ -146,7 +146,7 @@ _TABLE: Final = (
     _alias("PrimitiveBoolean", "Boolean", "value:bool", "bool"),
     _alias("StringConcatenate", "JoinText", "string_a=a:str string_b=b:str delimiter=separator:str", "str"),
     _alias("StringReplace", "ReplaceText", "string=text:str find:str replace:str", "str"),
-    _alias("PreviewAny", "ShowText", "source=value", "@value", shows=True),
+    _alias("PreviewAny", "ShowText", "source=value", "str", shows=True),
     _alias("ComfySwitchNode", "Switch", "switch=on:bool on_false=when_false on_true=when_true", "value"),
 )
 
