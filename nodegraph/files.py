@@ -19,10 +19,12 @@ from typing import IO, Any
 
 from nodegraph.errors import FileMissing, ModelNotFound, UnsafePath, WriteFailed, did_you_mean, shorten
 
-_RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\..*)?$")
+_RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³])\s*(\..*)?$")
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*]')
 WEIGHT_SUFFIXES = (".safetensors", ".sft")
 MAX_NAME = 200
+_NO_LINKS = frozenset((errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.EMLINK, errno.EINVAL))
+"""what systems say on file systems without hard links"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +43,14 @@ class SavedFile:
 
 def is_unchanged(saved: Mapping[str, Any], roots: Files) -> bool:
     """Whether a file once saved still lies where it would be saved today, untouched."""
-    path = Path(saved["path"])
-    if path != roots.root(saved["root"]) / saved["name"]:
-        return False
     try:
+        path = Path(saved["path"])
+        if path != roots.root(saved["root"]) / saved["name"]:
+            return False
         stat = path.stat()
-    except OSError:
+        return bool(stat.st_size == saved["size"] and stat.st_mtime_ns == saved["mtime_ns"])
+    except (OSError, KeyError, TypeError, ValueError):
         return False
-    return stat.st_size == saved["size"] and stat.st_mtime_ns == saved["mtime_ns"]
 
 
 def safe_parts(name: str) -> list[str]:
@@ -59,7 +61,7 @@ def safe_parts(name: str) -> list[str]:
 
     if not name or len(name) > 1000:
         raise refuse("is empty or far too long for a file name")
-    if _FORBIDDEN.search(name):
+    if _FORBIDDEN.search(name) or any("\ud800" <= ch <= "\udfff" for ch in name):
         raise refuse("contains a character that file names cannot have everywhere")
     text = name.replace("\\", "/")
     if text.startswith("/") or text.startswith("~"):
@@ -68,7 +70,7 @@ def safe_parts(name: str) -> list[str]:
     if not parts or ".." in parts:
         raise refuse("leads out of its folder")
     for part in parts:
-        if len(part.encode("utf-8", "surrogatepass")) > MAX_NAME or part != part.rstrip(". ") or _RESERVED.match(part):
+        if len(part.encode()) > MAX_NAME or part != part.rstrip(". ") or _RESERVED.match(part):
             raise refuse("has a part that is too long, ends in a dot or space, or is a reserved name")
     return parts
 
@@ -76,9 +78,8 @@ def safe_parts(name: str) -> list[str]:
 def inside(root: Path, name: str) -> Path:
     """`root/name`, proven to lie inside `root` after following links. The file need not exist."""
     path = root.joinpath(*safe_parts(name))
-    real_root = os.path.realpath(root)
-    real = os.path.realpath(path)
-    if os.path.commonpath([real_root, real]) != real_root:
+    real_root, real = os.path.realpath(root), os.path.realpath(path)
+    if real != real_root and not real.startswith(os.path.join(real_root, "")):
         raise UnsafePath(f"{shorten(name)!r} is a link that leads out of {root}", hint="copy the file into the folder")
     return path
 
@@ -104,24 +105,31 @@ class Files:
     def find_input(self, name: str) -> Path:
         """A file in the input folder. Raises FileMissing (with what is there) or UnsafePath."""
         for root in (self.input, self.examples):
-            if root is not None and (path := inside(root, name)).is_file():
+            if root is not None and os.path.isfile(path := inside(root, name)):
                 return path
         known = sorted({*listing(self.input), *(listing(self.examples) if self.examples is not None else ())})
         raise FileMissing(f"there is no {shorten(name)!r} in the input folder {self.input}", hint=_what_is_there(name, known))
 
     def find_model(self, folder: str, name: str) -> Path:
-        """A weights file by the name a workflow uses: exact, else with other slashes, else its base name if that is unique."""
+        """A weights file by the name a workflow uses: exact, else with other slashes, else its base name if that is unique.
+
+        Links that the owner put into a models folder are followed: weights are large and often shared. Raises ModelNotFound, UnsafePath.
+        """
         parts = safe_parts(name)
-        for root in self.models:
-            path = inside(root / folder, name)
-            if path.is_file():
-                return path
+        exact = self._model(folder, parts)
+        if exact is not None:
+            return exact
         known = self.list_models(folder)
         same_base = [other for other in known if other.rsplit("/", 1)[-1] == parts[-1]]
-        if len(same_base) == 1:
-            return self.find_model(folder, same_base[0])
+        by_base = self._model(folder, same_base[0].split("/")) if len(same_base) == 1 else None
+        if by_base is not None:
+            return by_base
         where = ", ".join(str(root / folder) for root in self.models) or "no models folder is set"
         raise ModelNotFound(f"there is no {shorten(name)!r} in {where}", hint=_what_is_there(name, known))
+
+    def _model(self, folder: str, parts: list[str]) -> Path | None:
+        paths = (root.joinpath(folder, *parts) for root in self.models)
+        return next((path for path in paths if os.path.isfile(path)), None)
 
     def find(self, folder: str, name: str) -> Path:
         """The file that an input with this `folder` names."""
@@ -144,14 +152,15 @@ class Files:
         base = self.root(root)
         try:
             base.mkdir(parents=True, exist_ok=True)
-            stem = inside(base, pattern + "_00000" + suffix).parent
-            stem.mkdir(parents=True, exist_ok=True)
-            with temporary(stem) as (stream, temp):
+            folder = inside(base, pattern + "_00000" + suffix).parent
+            folder.mkdir(parents=True, exist_ok=True)
+            with temporary(folder) as (stream, temp):
                 write(stream)
                 stream.flush()
                 os.fsync(stream.fileno())
                 stream.close()
                 final = _claim(temp, base, pattern, suffix)
+                _sync_folder(folder)
             stat = final.stat()
         except OSError as error:
             raise write_failed(base / pattern, error) from error
@@ -166,21 +175,22 @@ def _claim(temp: Path, base: Path, pattern: str, suffix: str) -> Path:
     while True:
         final = target.with_name(f"{stem}_{number:05d}{suffix}")
         try:
-            os.link(temp, final)
+            _move_to_new(temp, final)
             return final
         except FileExistsError:
             number += 1
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.EMLINK):
-                raise
-            return _claim_without_links(temp, final)
 
 
-def _claim_without_links(temp: Path, final: Path) -> Path:
-    """For file systems without hard links: reserve the name, then move the whole file over the reservation."""
-    os.close(os.open(final, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-    os.replace(temp, final)
-    return final
+def _move_to_new(temp: Path, final: Path) -> None:
+    """Give a file a name that no other has. Raises FileExistsError."""
+    try:
+        os.link(temp, final)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # A file system without hard links: reserve the name, then move the whole file over the reservation.
+        os.close(os.open(final, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.replace(temp, final)
 
 
 def _number(name: str, stem: str) -> int:
@@ -201,7 +211,8 @@ def temporary(folder: Path) -> Iterator[tuple[IO[bytes], Path]]:
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Write or replace `path` as a whole: readers see the old file or the new one. Raises WriteFailed."""
+    """Write or replace `path` as a whole: readers see the old file or the new one. A link is followed. Raises WriteFailed."""
+    path = Path(os.path.realpath(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary(path.parent) as (stream, temp):
@@ -210,8 +221,21 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
             os.fsync(stream.fileno())
             stream.close()
             os.replace(temp, path)
+            _sync_folder(path.parent)
     except OSError as error:
         raise write_failed(path, error) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name survive a loss of power, where folders can be synced (not on Windows, which does it by itself)."""
+    if os.name == "nt":
+        return
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def write_failed(path: Path, error: OSError) -> WriteFailed:
@@ -269,6 +293,6 @@ def fill_pattern(pattern: str, values: Mapping[str, str], now: time.struct_time 
         value = known.get(match.group(1))
         if value is None:
             return match.group(0)
-        return re.sub(r"[\s/\\]+", "_", _FORBIDDEN.sub("", value)).strip("._ ")[:60]
+        return re.sub(r"[\s/\\]+", "_", _FORBIDDEN.sub("", value)).strip("._ ")[:60].rstrip("._ ") or "_"
 
     return re.sub(r"%([A-Za-z0-9_.: -]{1,80})%", replace, pattern)
