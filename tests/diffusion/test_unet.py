@@ -261,3 +261,24 @@ def test_zeroed_output_layers_start_from_nothing() -> None:
 
 def _zero(call: AttnCall, proceed: Proceed) -> Tensor:
     return torch.zeros_like(proceed(call))
+
+
+def test_gradients_are_those_of_small_steps() -> None:
+    """The derivative along a random direction in all weights at once, against a central difference, in float64."""
+    net = randomised(UNet(SD1)).double()
+    x, t, context = (tensor.double() for tensor in inputs(SD1))
+    parameters = list(net.parameters())
+    directions = [torch.randn(parameter.shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64) for parameter in parameters]
+    net(x, t, context).square().mean().backward()
+    slope = sum(float((parameter.grad * direction).sum()) for parameter, direction in zip(parameters, directions, strict=True))
+
+    def moved(step: float) -> float:
+        with torch.no_grad():
+            for parameter, direction in zip(parameters, directions, strict=True):
+                parameter.add_(direction, alpha=step)
+            loss = float(net(x, t, context).square().mean())
+            for parameter, direction in zip(parameters, directions, strict=True):
+                parameter.sub_(direction, alpha=step)
+        return loss
+
+    assert slope == pytest.approx((moved(1e-5) - moved(-1e-5)) / 2e-5, rel=1e-4)

@@ -166,8 +166,8 @@ class ResBlock(nn.Module):
         self.skip_connection = nn.Identity() if same else nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor, inputs: _Inputs) -> Tensor:
-        h = self.in_layers(x) + self.emb_layers(inputs.emb)[:, :, None, None]
-        out: Tensor = self.skip_connection(x) + self.out_layers(h)
+        h = self.in_layers(x).add_(self.emb_layers(inputs.emb)[:, :, None, None])  # in place on a fresh output
+        out: Tensor = self.out_layers(h).add_(self.skip_connection(x))
         return out
 
 
@@ -250,9 +250,10 @@ class TransformerBlock(nn.Module):
         self.norm1, self.norm2, self.norm3 = nn.LayerNorm(channels), nn.LayerNorm(channels), nn.LayerNorm(channels)
 
     def forward(self, x: Tensor, size: tuple[int, int], inputs: _Inputs) -> Tensor:
-        x = x + self.attn1(self.norm1(x), None, size, inputs.info)
-        x = x + self.attn2(self.norm2(x), inputs.context, size, inputs.info)
-        out: Tensor = x + self.ff(self.norm3(x))
+        # every branch ends in a linear layer, whose fresh output can take the residual in place
+        x = self.attn1(self.norm1(x), None, size, inputs.info).add_(x)
+        x = self.attn2(self.norm2(x), inputs.context, size, inputs.info).add_(x)
+        out: Tensor = self.ff(self.norm3(x)).add_(x)
         return out
 
 
