@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import re
 import sys
 import traceback
@@ -68,6 +69,8 @@ class Registry:
         if prefix != pack:
             raise BadNode(f"node {spec.id} is in pack `{pack}`", hint=f"call it `{pack}/{spec.id.rsplit('/', 1)[-1]}`")
         taken = self.specs.get(spec.id)
+        if taken is spec:
+            return
         if taken is not None:
             raise NameClash(
                 f"node type {spec.id} is declared twice: {_where(taken)} and {_where(spec)}",
@@ -81,35 +84,43 @@ class Registry:
         for function in functions:
             spec = spec_of(function)
             if spec is None:
-                raise BadNode(f"{function!r} is not decorated with @node")
+                raise BadNode(f"{function!r} is not decorated with @node", hint="put @node(id, category=...) above the function")
             self.register(spec, pack)
         return self
 
     def load_pack(self, folder: Path, name: str | None = None) -> Pack:
         """Load every Python file of a folder as one pack. A fault is kept on the entry; other packs are not touched."""
+        folder = Path(os.path.abspath(folder))
         name = name or folder.name
+        known = self.packs.get(name)
+        if known is not None and known.path == folder:
+            return known
         pack = Pack(name, folder, "")
-        if name in self.packs:
-            pack.error = NameClash(f"two packs are called `{name}`: {self.packs[name].path} and {folder}", hint="rename one folder")
-            return pack
-        if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+        if known is not None:
+            pack.error = NameClash(f"two packs are called `{name}`: {known.path} and {folder}", hint="rename one folder")
+        elif not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
             pack.error = BrokenPack(f"{name!r} cannot be the name of a pack", hint="rename the folder: letters, digits, _ . -")
+        if pack.error is not None:
+            self.packs[str(folder)] = pack
             return pack
         self.packs[name] = pack
         try:
             pack.code = code_hash([folder])
-            for module in import_folder(folder, name):
+            for module in import_folder(folder, name, pack.code):
                 self._take(module, name)
         except NodegraphError as error:
             self._drop(pack, error)
-        except Exception as error:  # noqa: BLE001 - a pack may fail in any way; it must not take the others down
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a pack may fail in any way; it must not take the others down
             self._drop(pack, BrokenPack(f"{type(error).__name__}: {error}", hint=_last_frame(error, folder)))
         return pack
 
     def _take(self, module: ModuleType, pack: str) -> None:
+        """Register the nodes of a module that were written in this pack, and not merely imported from elsewhere."""
+        package = package_name(pack)
         for value in list(vars(module).values()):
             spec = spec_of(value)
-            if spec is not None and getattr(value, "__module__", None) == module.__name__:
+            home = str(getattr(value, "__module__", ""))
+            if spec is not None and (home == package or home.startswith(package + ".")):
                 self.register(spec, pack)
 
     def _drop(self, pack: Pack, error: NodegraphError) -> None:
@@ -117,6 +128,7 @@ class Registry:
             self.specs.pop(id, None)
         pack.nodes.clear()
         pack.error = error
+        forget(package_name(pack.name))
 
 
 def _where(spec: NodeSpec) -> str:
@@ -124,27 +136,50 @@ def _where(spec: NodeSpec) -> str:
     return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else repr(spec.function)
 
 
-def _last_frame(error: Exception, folder: Path) -> str:
-    if isinstance(error, SyntaxError):
+def _last_frame(error: BaseException, folder: Path) -> str:
+    if isinstance(error, SyntaxError) and error.filename is not None:
         return f"at {error.filename}:{error.lineno}"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(str(folder))]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(folder)]
     return f"at {frames[-1].filename}:{frames[-1].lineno}" if frames else f"while loading {folder}"
 
 
-def import_folder(folder: Path, name: str) -> Iterable[ModuleType]:
-    """Import the Python files of a folder as submodules of one synthetic package, so that they may import each other relatively."""
-    package = "nodegraph_pack_" + re.sub(r"\W", "_", name)
+def package_name(pack: str) -> str:
+    """The module name a pack is imported under; different packs have different ones."""
+    return "nodegraph_pack_" + re.sub(r"[^A-Za-z0-9]", lambda sign: f"_{ord(sign.group()):02x}", pack)
+
+
+def forget(package: str) -> None:
+    """Drop a package and its modules, so that they are read again from their files."""
+    for name in [name for name in sys.modules if name == package or name.startswith(package + ".")]:
+        del sys.modules[name]
+
+
+def import_folder(folder: Path, name: str, code: str = "") -> Iterable[ModuleType]:
+    """Import the Python files of a folder as submodules of one synthetic package, so that they may import each other relatively.
+
+    code: hash of the source; if the same folder was imported with the same hash before, its modules are used again
+
+    Raises BrokenPack, and whatever the files raise.
+    """
+    package = package_name(name)
     if not folder.is_dir():
         raise BrokenPack(f"{folder} is not a folder", hint="give the folder that holds the pack's Python files")
-    root = ModuleType(package)
-    root.__path__ = [str(folder)]
-    sys.modules[package] = root
-    modules = []
-    for path in sorted(folder.glob("*.py")):
-        if path.name.startswith("_") and path.name != "__init__.py":
-            continue
-        modules.append(_import_file(path, package if path.name == "__init__.py" else f"{package}.{path.stem}"))
+    state = (str(folder), code)
+    if getattr(sys.modules.get(package), "__nodegraph_state__", None) != state:
+        forget(package)
+        root = ModuleType(package)
+        root.__path__ = [str(folder)]
+        sys.modules[package] = root
+    begin = folder / "__init__.py"
+    modules = [_import_file(begin, package)] if begin.is_file() else []
+    modules += [_import_file(path, f"{package}.{path.stem}") for path in sorted(folder.glob("*.py")) if _holds_nodes(path)]
+    sys.modules[package].__nodegraph_state__ = state  # type: ignore[attr-defined]
     return modules
+
+
+def _holds_nodes(path: Path) -> bool:
+    """Whether a file of a pack is looked at: not helpers (`_name`), not tests and not what installs it."""
+    return not path.name.startswith(("_", "test_")) and path.name not in ("conftest.py", "setup.py")
 
 
 def _import_file(path: Path, name: str) -> ModuleType:
@@ -154,7 +189,7 @@ def _import_file(path: Path, name: str) -> ModuleType:
         name, path, submodule_search_locations=[str(path.parent)] if path.name == "__init__.py" else None
     )
     if spec is None or spec.loader is None:
-        raise BrokenPack(f"cannot import {path}")
+        raise BrokenPack(f"cannot import {path}", hint="is it a Python file?")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -170,7 +205,8 @@ def code_hash(folders: Iterable[Path]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for folder in folders:
         for path in sorted(folder.rglob("*.py")):
-            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+            name, source = path.relative_to(folder).as_posix().encode(), path.read_bytes()
+            digest.update(b"%d:%b%d:%b" % (len(name), name, len(source), source))
     return digest.hexdigest()
 
 
@@ -188,6 +224,5 @@ def builtin_registry(packs: Iterable[Path] = ()) -> Registry:
         raise core.error
     core.code = code_hash([builtin_folder("nodes"), Path(__file__).parent / "diffusion"])
     for folder in packs:
-        pack = registry.load_pack(folder)
-        registry.packs.setdefault(pack.name, pack)
+        registry.load_pack(folder)
     return registry
