@@ -97,6 +97,10 @@ class Files:
     models: tuple[Path, ...] = ()
     examples: Path | None = None
 
+    def place(self, root: str, name: str) -> Path:
+        """A path below one of the folders, for nodes that keep several files together. Raises UnsafePath if it would lie elsewhere."""
+        return inside(self.root(root), name)
+
     def root(self, name: str) -> Path:
         return {"input": self.input, "output": self.output, "temp": self.temp}[name]
 
@@ -144,11 +148,16 @@ class Files:
 
     # -------------------------------------------------------------------------------- writing
 
-    def save(self, root: str, pattern: str, suffix: str, write: Callable[[IO[bytes]], Any]) -> SavedFile:
+    def save(
+        self, root: str, pattern: str, suffix: str, write: Callable[[IO[bytes]], Any], values: Mapping[str, str] | None = None
+    ) -> SavedFile:
         """Write a new file `pattern_00001suffix` (the next free number); never overwrites.
 
-        pattern: relative, may have folders. Raises UnsafePath, or WriteFailed (disk full, no permission) with nothing left behind.
+        pattern: relative, may have folders, and `%name%` for each name in `values` and for the date (see `fill_pattern`)
+
+        Raises UnsafePath, or WriteFailed (disk full, no permission) with nothing left behind.
         """
+        pattern = fill_pattern(pattern, values or {})
         base = self.root(root)
         try:
             base.mkdir(parents=True, exist_ok=True)

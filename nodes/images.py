@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -66,33 +65,14 @@ def preview_image(ctx: Context, image: Each[Image]) -> None:
 
 
 def _write(ctx: Context, image: Image, root: str, name: str, format: str, quality: int, embed: bool) -> None:
-    from PIL import Image as Pillow
+    from nodegraph.diffusion.pictures import encode, to_bytes
 
-    from nodegraph.diffusion.pictures import to_bytes
-    from nodegraph.files import fill_pattern
-
-    pattern = fill_pattern(name.strip() or "picture", _pattern_values(ctx.workflow, image))
+    values = _pattern_values(ctx.workflow, image)
     suffix = ".jpg" if format == "jpeg" else f".{format}"
     for pixels in to_bytes(image):
-        picture = Pillow.fromarray(pixels)
-        data = _encode(picture, format, quality, ctx.workflow if embed else None)
-        saved = ctx.files.save(root, pattern, suffix, lambda stream, data=data: stream.write(data))  # type: ignore[misc]
-        ctx.show("image", file=saved, width=picture.width, height=picture.height)
-
-
-def _encode(picture: Any, format: str, quality: int, workflow: Mapping[str, Any] | None) -> bytes:
-    from nodegraph import media
-
-    stream = io.BytesIO()
-    if format == "png":
-        info = media.png_info(workflow) if workflow is not None else None
-        picture.save(stream, "PNG", pnginfo=info, compress_level=4)
-    elif format == "webp":
-        exif = media.webp_exif(workflow) if workflow is not None else b""
-        picture.save(stream, "WEBP", quality=quality, lossless=quality == 100, exif=exif)
-    else:
-        picture.save(stream, "JPEG", quality=quality)
-    return stream.getvalue()
+        data = encode(pixels, format, quality, ctx.workflow if embed else None)
+        saved = ctx.files.save(root, name.strip() or "picture", suffix, lambda stream, data=data: stream.write(data), values)  # type: ignore[misc]
+        ctx.show("image", file=saved, width=image.width, height=image.height)
 
 
 def _pattern_values(workflow: Mapping[str, Any] | None, image: Image) -> dict[str, str]:

@@ -39,13 +39,12 @@ def build_emoji_dataset(
     """
     from nodegraph.diffusion.training.emoji import build_emoji_dataset as build
     from nodegraph.diffusion.training.emoji_subjects import DEMO_SUBJECTS
-    from nodegraph.files import inside
 
-    folder = inside(ctx.files.output, f"datasets/{name}")
+    folder = ctx.files.place("output", f"datasets/{name}")
     if not (folder / "metadata.jsonl").is_file():
         words = [word.strip() for word in styles.split(",") if word.strip()]
         chosen = DEMO_SUBJECTS if subjects == "demo" else None
-        for step in ctx.track(build(inside(ctx.files.input, packages), folder, subjects=chosen, styles=words, size=size)):
+        for step in ctx.track(build(ctx.files.place("input", packages), folder, subjects=chosen, styles=words, size=size)):
             ctx.progress(step.done, step.total, step.file)
     return TrainingSet(folder)
 
@@ -57,9 +56,8 @@ def load_dataset(ctx: Context, folder: str) -> TrainingSet:
     folder: in the input folder
     """
     from nodegraph.diffusion.training.dataset import read_dataset
-    from nodegraph.files import inside
 
-    path = inside(ctx.files.input, folder)
+    path = ctx.files.place("input", folder)
     read_dataset(path)
     return TrainingSet(path)
 
@@ -100,9 +98,8 @@ def train_vae(
     from nodegraph.diffusion.training.export import card_of, export_vae
     from nodegraph.diffusion.training.loop import LoopSettings, train
     from nodegraph.diffusion.training.vae import VaeSettings, VaeTask, standardise
-    from nodegraph.files import inside
 
-    folder = inside(ctx.files.output, f"training/{name}/vae")
+    folder = ctx.files.place("output", f"training/{name}/vae")
     dataset = read_dataset(data.folder)
     task = VaeTask(dataset, VaeSettings(size=size, batch=batch, early_steps=early_steps), seed=seed)
     settings = LoopSettings(steps=steps, seed=seed, lr=lr, lr_end=lr / 30, warmup=100, sample_steps=sample_steps)
@@ -155,9 +152,8 @@ def train_diffusion(
     from nodegraph.diffusion.training.diffusion import DiffusionSettings
     from nodegraph.diffusion.training.latents import LatentSettings
     from nodegraph.diffusion.training.loop import LoopSettings
-    from nodegraph.files import inside
 
-    folder = inside(ctx.files.output, f"training/{name}/diffusion")
+    folder = ctx.files.place("output", f"training/{name}/diffusion")
     dataset = read_dataset(data.folder)
     lines = tuple(line.strip() for line in prompts.splitlines() if line.strip())
     loop = LoopSettings(steps=steps, seed=seed, lr=lr, lr_end=0.0, schedule="trapezoid", average=0.999, sample_steps=sample_steps)
@@ -201,6 +197,8 @@ def save_checkpoint(ctx: Context, model: Model, name: Name = "model") -> None:
 
 def follow(ctx: Context, steps: Iterator[TrainStep], folder: Path) -> None:
     """Work through a training loop with progress, previews and sample sheets; cancelling saves the state first."""
+    from nodegraph.diffusion.pictures import write_png
+
     with closing(steps) as run:  # type: ignore[type-var]
         for step in run:
             ctx.check()
@@ -208,8 +206,8 @@ def follow(ctx: Context, steps: Iterator[TrainStep], folder: Path) -> None:
             if step.samples is not None:
                 sheet = sheet_of(step.samples, 5 if step.samples.shape[2] > step.samples.shape[1] else 10)
                 ctx.preview(lambda sheet=sheet: (sheet.data[0] * 255).astype("uint8"))  # type: ignore[misc]
-                write_picture(folder / "samples.png", sheet)
-                write_picture(folder / "curve.png", curve_of(folder))
+                write_png(folder / "samples.png", sheet)
+                write_png(folder / "curve.png", curve_of(folder))
 
 
 def sheet_of(pictures: Any, columns: int) -> Image:
@@ -230,16 +228,6 @@ def curve_of(folder: Path) -> Image:
     except (OSError, ValueError, KeyError):
         losses = []
     return loss_curve(losses)
-
-
-def write_picture(path: Path, image: Image) -> None:
-    from PIL import Image as Pillow
-
-    from nodegraph.diffusion.pictures import to_bytes
-    from nodegraph.files import write_atomic
-
-    picture = Pillow.fromarray(to_bytes(image)[0])
-    write_atomic(path, lambda stream: picture.save(stream, "PNG"))
 
 
 def licence_of(dataset: Any) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from nodegraph.diffusion.values import Image, Mask
 from nodegraph.errors import NotAPicture, ReadFailed, TooLarge
+from nodegraph.files import write_atomic
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -73,3 +75,29 @@ def to_bytes(image: Image) -> Any:
     import numpy as np
 
     return np.clip(np.rint(image.data * 255.0), 0, 255).astype(np.uint8)
+
+
+def encode(pixels: Any, format: str = "png", quality: int = 90, workflow: Mapping[str, Any] | None = None) -> bytes:
+    """A picture file of uint8 (H, W, 3) pixels: "png", "webp" (quality 100 is lossless) or "jpeg".
+
+    workflow: put into PNG and WebP, so that the picture can be opened as what made it
+    """
+    from PIL import Image as Pillow
+
+    from nodegraph import media
+
+    picture, stream = Pillow.fromarray(pixels), io.BytesIO()
+    if format == "png":
+        picture.save(stream, "PNG", pnginfo=media.png_info(workflow) if workflow is not None else None, compress_level=4)
+    elif format == "webp":
+        exif = media.webp_exif(workflow) if workflow is not None else b""
+        picture.save(stream, "WEBP", quality=quality, lossless=quality == 100, exif=exif)
+    else:
+        picture.save(stream, "JPEG", quality=quality)
+    return stream.getvalue()
+
+
+def write_png(path: Path, image: Image) -> None:
+    """Write or replace one picture file, whole."""
+    data = encode(to_bytes(image)[0])
+    write_atomic(path, lambda stream: stream.write(data))
