@@ -20,7 +20,7 @@ from nodegraph.errors import BadDataset, MissingPackage, Problems, did_you_mean
 from nodegraph.files import write_atomic
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
-OUTSIDE_LINK = re.compile(r"<image|<foreignObject|<!ENTITY|href\s*=\s*[\"'](?!#)|url\(\s*[\"']?(?!#)", re.IGNORECASE)
+OUTSIDE_LINK = re.compile(r"<image|<foreignObject|<!ENTITY|href\s*=\s*[\"'](?!#)|url\((?!\s*[\"']?#)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class BuildStep:
-    """Progress of `build_emoji_dataset`: `done` of `total` pictures; `skipped` had no drawing in their style."""
+    """Progress of `build_emoji_dataset`: `done` of `total` pictures; `skipped` had no drawing in their style, then `file` is empty."""
 
     done: int
     total: int
@@ -92,13 +92,13 @@ def build_emoji_dataset(
         drawings = _drawings(packages, STYLES[word], chosen, size)
         for subject in chosen:
             done += 1
-            data = drawings.get(subject.slug)
+            file, data = "", drawings.get(subject.slug)
             if data is None:
                 skipped += 1
-                continue
-            file = f"images/{subject.slug}-{word}{'.webp' if STYLES[word].kind == 'webp' else '.png'}"
-            _write(out / file, data)
-            lines.append(_line(file, subject, STYLES[word]))
+            else:
+                file = f"images/{subject.slug}-{word}{'.webp' if STYLES[word].kind == 'webp' else '.png'}"
+                _write(out / file, data)
+                lines.append(_line(file, subject, STYLES[word]))
             yield BuildStep(done, total, file, skipped)
     lines.sort(key=lambda line: str(line["file"]))
     _write(out / "metadata.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode())
