@@ -126,12 +126,12 @@ def train_diffusion(
     data: TrainingSet,
     vae: Vae,
     name: Name = "emoji",
-    steps: Steps = 8000,
+    steps: Steps = 6000,
     batch: Annotated[int, Number(1, 4096)] = 32,
     lr: Annotated[float, Number(0, 1)] = 6e-4,
     variants: Annotated[int, Number(1, 10_000)] = 48,
     prompts: Annotated[str, Text()] = "",
-    sample_steps: Annotated[int, Number(0, 1_000_000)] = 500,
+    sample_steps: Annotated[int, Number(0, 1_000_000)] = 400,
     seed: Seed = 0,
 ) -> TrainedCheckpoint:
     """Train a U-Net and its text encoder together on latents, and put them into one checkpoint in Stable Diffusion's layout.

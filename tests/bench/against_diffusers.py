@@ -21,6 +21,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent / "diffusion"))
 
 import oracle
+
 from nodegraph.context import Context
 from nodegraph.diffusion.guidance import NetCall
 from nodegraph.diffusion.handles import Model, TextEncoder, Vae, WeightsRef

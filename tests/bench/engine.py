@@ -78,7 +78,9 @@ def main() -> None:
                 gc.collect()
                 first, build_time, cold = bench.run(document, targets, cache)
                 again, _, cached = bench.run(document, targets, cache)
-                assert first.status == again.status == "done" and len(first.executed) == size and not again.executed
+                assert first.status == again.status == "done"
+                assert len(first.executed) == size
+                assert not again.executed
                 rows.append((build_time, cold, cached))
             build_time, cold, cached = (median(column) / size * 1e6 for column in zip(*rows, strict=True))
             print(f"{name:<8}{size:>8}{build_time:>10.2f}{cold:>10.2f}{cached:>10.2f}")
