@@ -130,13 +130,14 @@ def train_diffusion(
     batch: Annotated[int, Number(1, 4096)] = 32,
     lr: Annotated[float, Number(0, 1)] = 6e-4,
     variants: Annotated[int, Number(1, 10_000)] = 48,
+    min_snr: Annotated[float, Number(0, 1000)] = 0.0,
     prompts: Annotated[str, Text()] = "",
     sample_steps: Annotated[int, Number(0, 1_000_000)] = 400,
     seed: Seed = 0,
 ) -> TrainedCheckpoint:
     """Train a U-Net and its text encoder together on latents, and put them into one checkpoint in Stable Diffusion's layout.
 
-    It learns to predict v (Salimans & Ho 2022) with min-SNR weights (Hang et al. 2023); one caption in ten is left empty for guidance.
+    It learns to predict v (Salimans & Ho 2022); one caption in ten is left empty for guidance (Ho & Salimans 2022).
 
     vae: from `TrainVAE`; the pictures are encoded with it once, at the beginning
     name: state, samples and checkpoint go to `training/NAME/diffusion` in the output folder
@@ -144,6 +145,8 @@ def train_diffusion(
     batch: latents a step
     lr: highest learning rate of AdamW; constant, then falling linearly to zero over the last part
     variants: how many scenes of each picture are encoded: backgrounds, sizes, places
+    min_snr: weight steps by min(SNR, this) / (SNR + 1) (Hang et al. 2023, section 3.4). 0 weights all noise levels alike: subjects
+        and colours, decided where there is most noise, are then learnt sooner in a short run
     prompts: one a line; the sample sheet shows a picture of each. Empty takes subjects and styles in turn
     sample_steps: how often the sample sheet is made, 0 never
     """
@@ -165,7 +168,7 @@ def train_diffusion(
             title=name,
             licence=licence_of(dataset),
             loop=loop,
-            diffusion=DiffusionSettings(batch=batch),
+            diffusion=DiffusionSettings(batch=batch, min_snr=min_snr),
             latents=LatentSettings(variants=variants),
             prompts=lines,
         )
