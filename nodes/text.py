@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from nodegraph import Context, Each, Text, node
 from nodegraph.diffusion import Conditioning, TextEncoder
 
 
 @node("CLIPEncode", category="text")
-def clip_encode(ctx: Context, clip: TextEncoder, text: Each[Annotated[str, Text(prompt=True)]] = "") -> Conditioning:
+def clip_encode(
+    ctx: Context,
+    clip: TextEncoder,
+    text: Each[Annotated[str, Text(prompt=True)]] = "",
+    syntax: Literal["extended", "comfyui"] = "extended",
+) -> Conditioning:
     """Encode a prompt for the denoiser (CLIP, Radford et al. 2021).
 
     clip: from the same checkpoint as the model
     text: `(word:1.2)` strengthens, `(word)` is 1.1, `[word]` weakens, `\\(` is a plain parenthesis, BREAK starts a new chunk of 75
         tokens; longer prompts are split into chunks by themselves
+    syntax: "comfyui" reads brackets and BREAK as plain text, as ComfyUI does; imported workflows use it
     """
     with ctx.load(clip) as net:
-        result: Conditioning = net.encode(text)
+        result: Conditioning = net.encode(text, syntax)
     return result
 
 

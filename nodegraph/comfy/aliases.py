@@ -40,6 +40,8 @@ class Alias:
     """inputs that only our node has; they are exported under their own name, which ComfyUI ignores"""
     shows: bool = False
     """its further stored widgets only show a result and carry no setting"""
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    """inputs of ours that a node which comes from there is given, so that it does what it did there"""
 
     @cached_property
     def by_theirs(self) -> Mapping[str, ForeignInput]:
@@ -65,8 +67,11 @@ def _input(text: str) -> ForeignInput:
     return ForeignInput(theirs, match["ours"] or theirs, kind, cast(Literal["", "control", "upload"], follows))
 
 
-def _alias(theirs: str, ours: str, inputs: str, outputs: str, only_ours: str = "", shows: bool = False) -> Alias:
-    return Alias(theirs, ours, tuple(map(_input, inputs.split())), tuple(outputs.split()), frozenset(only_ours.split()), shows)
+def _alias(
+    theirs: str, ours: str, inputs: str, outputs: str, only_ours: str = "", shows: bool = False, fixed: Mapping[str, str] | None = None
+) -> Alias:
+    own = frozenset([*only_ours.split(), *(fixed or {})])
+    return Alias(theirs, ours, tuple(map(_input, inputs.split())), tuple(outputs.split()), own, shows, fixed or {})
 
 
 _SAMPLING = (
@@ -78,7 +83,7 @@ _COMPOSITE = "destination=base source=overlay x:int y:int resize_source=resize:b
 
 _TABLE: Final = (
     _alias("CheckpointLoaderSimple", "LoadCheckpoint", "ckpt_name=file:file", "model clip vae"),
-    _alias("CLIPTextEncode", "CLIPEncode", "text:str clip", "conditioning"),
+    _alias("CLIPTextEncode", "CLIPEncode", "text:str clip", "conditioning", fixed={"syntax": "comfyui"}),
     _alias("CLIPSetLastLayer", "CLIPSkip", "clip stop_at_clip_layer=stop_at:int", "clip"),
     _alias("EmptyLatentImage", "EmptyLatent", "width:int height:int batch_size=batch:int", "latent"),
     _alias("KSampler", "KSampler", _SAMPLING, "latent", only_ours="eta"),

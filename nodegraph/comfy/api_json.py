@@ -89,7 +89,7 @@ class _Reader:
         return _Node(raw["class_type"], raw.get("inputs", {}), title if isinstance(title, str) else "", find_alias(raw["class_type"]))
 
     def _entry(self, id: str, node: _Node, data: Mapping[str, Any]) -> NodeEntry:
-        inputs: dict[str, Any] = {}
+        inputs: dict[str, Any] = dict(node.alias.fixed) if node.alias is not None else {}
         for name, value in node.inputs.items():
             entry = node.alias.find(name) if node.alias is not None else None
             if self._is_ignored(id, node, name, value, entry):
@@ -256,7 +256,7 @@ class _Writer:
         spec = self.registry.specs.get(type_)
         if spec is None or alias is None:
             return {}
-        given = ((name, spec.inputs[name]) for name in alias.by_ours if name in spec.inputs)
+        given = ((name, spec.inputs[name]) for name in (*alias.by_ours, *alias.fixed) if name in spec.inputs)
         return {name: entry.default for name, entry in given if not entry.required and entry.default is not None}
 
     def _input(self, id: str, entry: NodeEntry, name: str, value: Any) -> Any:

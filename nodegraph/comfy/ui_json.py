@@ -75,7 +75,7 @@ class _Builder:
         mode = "muted" if frame.off else _MODES.get(node.mode, "active")
         if mode == "bypassed" and alias is None:
             mode = "muted"  # a bypassed node must be of a known type; wires lead past this one
-        inputs = self._inputs(id, frame, node, alias)
+        inputs = {**(alias.fixed if alias is not None else {}), **self._inputs(id, frame, node, alias)}
         self.nodes[id] = NodeEntry(alias.ours if alias is not None else node.type, inputs, title=node.title, mode=mode)
 
     def _warn_of_legacy(self, id: str, node: UiNode) -> None:

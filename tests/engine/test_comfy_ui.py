@@ -11,6 +11,7 @@ from comfy_fuzz import json_values, load, mutate, only_our_errors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nodegraph.comfy.aliases import BY_OURS
 from nodegraph.comfy.ui_file import MAX_PORTS
 from nodegraph.comfy.ui_json import convert_ui, from_ui, is_ui_json
 from nodegraph.document import Document, Link, NodeEntry, parse_document
@@ -38,7 +39,10 @@ def file(nodes: list[Any], links: list[Any], **more: Any) -> dict[str, Any]:
 
 
 def inputs(document: Document, id: str) -> dict[str, Any]:
-    return document.nodes[id].inputs
+    """Inputs of a node, less those that every node of its class is given."""
+    entry = document.nodes[id]
+    fixed = BY_OURS[entry.type].fixed if entry.type in BY_OURS else {}
+    return {name: value for name, value in entry.inputs.items() if name not in fixed}
 
 
 # --------------------------------------------------------------------------------------------- a whole file of the usual kind
@@ -64,11 +68,15 @@ def test_classic_file_values_and_links() -> None:
 
 
 def test_classic_file_reroutes_and_primitives_are_gone() -> None:
-    nodes = from_ui(load("ui_classic.json")).nodes
-    assert "4" not in nodes
-    assert "5" not in nodes
-    assert nodes["2"].inputs == {"text": "a lighthouse at dusk", "clip": Link("1", "clip")}
-    assert nodes["3"].inputs == {"text": "blurry", "clip": Link("1", "clip")}
+    document = from_ui(load("ui_classic.json"))
+    assert "4" not in document.nodes
+    assert "5" not in document.nodes
+    assert inputs(document, "2") == {"text": "a lighthouse at dusk", "clip": Link("1", "clip")}
+    assert inputs(document, "3") == {"text": "blurry", "clip": Link("1", "clip")}
+
+
+def test_a_prompt_that_comes_from_there_is_read_as_it_was_there() -> None:
+    assert from_ui(load("ui_classic.json")).nodes["2"].inputs["syntax"] == "comfyui"
 
 
 def test_classic_file_switched_off_nodes_stay_and_are_passed() -> None:
