@@ -22,6 +22,8 @@ def clip_encode(
         tokens; longer prompts are split into chunks by themselves
     syntax: "comfyui" reads brackets and BREAK as plain text, as ComfyUI does; imported workflows use it
     """
+    if "embedding:" in text:
+        ctx.log("embeddings in prompts are not read yet; `embedding:...` is encoded as plain text", "warning")
     with ctx.load(clip) as net:
         result: Conditioning = net.encode(text, syntax)
     return result

@@ -132,6 +132,7 @@ def train_diffusion(
     variants: Annotated[int, Number(1, 10_000)] = 48,
     min_snr: Annotated[float, Number(0, 1000)] = 0.0,
     prompts: Annotated[str, Text()] = "",
+    licence: str = "",
     sample_steps: Annotated[int, Number(0, 1_000_000)] = 400,
     seed: Seed = 0,
 ) -> TrainedCheckpoint:
@@ -148,6 +149,7 @@ def train_diffusion(
     min_snr: weight steps by min(SNR, this) / (SNR + 1) (Hang et al. 2023, section 3.4). 0 weights all noise levels alike: subjects
         and colours, decided where there is most noise, are then learnt sooner in a short run
     prompts: one a line; the sample sheet shows a picture of each. Empty takes subjects and styles in turn
+    licence: of the weights, written into the file beside whose pictures they come from; empty takes the licences of the pictures
     sample_steps: how often the sample sheet is made, 0 never
     """
     from nodegraph.diffusion.training.checkpoint import CheckpointJob
@@ -166,7 +168,7 @@ def train_diffusion(
             net.net,
             folder,
             title=name,
-            licence=licence_of(dataset),
+            licence=licence or licence_of(dataset),
             loop=loop,
             diffusion=DiffusionSettings(batch=batch, min_snr=min_snr),
             latents=LatentSettings(variants=variants),
