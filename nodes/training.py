@@ -126,7 +126,7 @@ def train_diffusion(
     data: TrainingSet,
     vae: Vae,
     name: Name = "emoji",
-    steps: Steps = 6000,
+    steps: Steps = 5000,
     batch: Annotated[int, Number(1, 4096)] = 32,
     lr: Annotated[float, Number(0, 1)] = 6e-4,
     variants: Annotated[int, Number(1, 10_000)] = 48,
