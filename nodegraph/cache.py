@@ -1,13 +1,14 @@
 """Results by key, in one budgeted store for all workflows and clients: memory first, then disk.
 
-What goes when memory is full: the entries that save the fewest seconds per byte. Absence is None; a stored value may well be None,
-since an entry is always an `Entry`.
+What goes when memory is full: the entries that save the fewest seconds per byte, counting older use less. Absence is None; a stored value
+may well be None, since an entry is always an `Entry`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import sys
 import threading
 import time
@@ -17,13 +18,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from nodegraph import codec
-from nodegraph.errors import WriteFailed
 from nodegraph.files import temporary
+from nodegraph.types import socket_of
 
 MEMORY_BYTES: Final = 2 * 2**30
 DISK_BYTES: Final = 4 * 2**30
 DISK_MIN_SECONDS: Final = 0.01
-SMALL: Final = 128
+SMALL: Final = 1024
+"""bytes an entry of small values takes with everything around it"""
+UNWRITTEN_BYTES: Final = 512 * 2**20
+"""what may wait to be written to disk; more is not stored there, so that a slow disk does not fill the memory"""
+STALE_SECONDS: Final = 3600
 
 
 @dataclass(slots=True)
@@ -39,35 +44,59 @@ class Entry:
     nbytes: int = SMALL
     value_ids: Mapping[str, bytes] = field(default_factory=dict)
 
+    @property
+    def density(self) -> float:
+        """Seconds saved per byte kept."""
+        return self.seconds / max(self.nbytes, 1)
+
 
 def size_of(value: Any) -> int:
-    """Bytes a value holds: arrays by their buffers, containers by their items, the rest by a guess."""
-    total, stack = 0, [value]
+    """Bytes a value holds: arrays by the buffers they keep alive, containers by their items, the rest by a guess; shared parts once."""
+    total, stack, seen = 0, [value], set()
     while stack:
         item = stack.pop()
-        nbytes = getattr(item, "nbytes", None)
-        if type(nbytes) is int:
-            total += nbytes
-        elif isinstance(item, (str, bytes)):
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        total += 64
+        base = getattr(item, "base", None)
+        if base is not None and hasattr(base, "nbytes") and hasattr(item, "nbytes"):
+            stack.append(base)
+        elif type(getattr(item, "nbytes", None)) is int:
+            total += item.nbytes
+        elif isinstance(item, (str, bytes, int)):
             total += sys.getsizeof(item)
-        elif isinstance(item, (list, tuple)):
+        elif isinstance(item, (list, tuple, set, frozenset)):
+            total += 8 * len(item)
             stack += item
         elif isinstance(item, Mapping):
+            stack += item
             stack += item.values()
         elif hasattr(item, "__dataclass_fields__"):
             stack += [getattr(item, name) for name in item.__dataclass_fields__]
-        total += 64
     return total
 
 
+def holds_handle(value: Any) -> bool:
+    """Whether a value, or an item of a list, names a resource: cheap to make again, and stale as soon as the resource is moved."""
+    if isinstance(value, list):
+        return any(map(holds_handle, value))
+    return any(known is not None and known.handle for known in map(socket_of, type(value).__mro__))
+
+
 class MemoryCache:
-    """Entries by key within a budget of bytes. Thread-safe. An entry that was used is kept over an equal one that was not."""
+    """Entries by key within a budget of bytes. Thread-safe. An entry that was used is kept over an equal one that was not.
+
+    Ageing is that of GreedyDual-Size: an entry's worth is its density plus the worth of what was dropped last, set anew at each use.
+    """
 
     def __init__(self, budget: int = MEMORY_BYTES) -> None:
         self.budget = budget
         self.bytes = 0
         self.hits = self.misses = 0
         self._entries: dict[bytes, Entry] = {}
+        self._worth: dict[bytes, float] = {}
+        self._age = 0.0
         self._aliases: dict[bytes, bytes] = {}
         self._alias_of: dict[bytes, bytes] = {}
         self._lock = threading.Lock()
@@ -76,12 +105,18 @@ class MemoryCache:
         return len(self._entries)
 
     def get(self, key: bytes) -> Entry | None:
-        entry = self._entries.get(key)
-        if entry is None:
-            self.misses += 1
-            return None
-        self.hits += 1
-        return entry
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                self.misses += 1
+            else:
+                self.hits += 1
+                self._touch(key, entry)
+            return entry
+
+    def peek(self, key: bytes) -> Entry | None:
+        """As `get`, but it does not count as use."""
+        return self._entries.get(key)
 
     def get_actual(self, actual: bytes) -> Entry | None:
         """Look up by what really came in (see `KeyMaker.actual_key`)."""
@@ -89,40 +124,56 @@ class MemoryCache:
         return None if key is None else self._entries.get(key)
 
     def put(self, key: bytes, entry: Entry, actual: bytes | None = None) -> None:
+        """Keep an entry. One that is larger than the whole budget is not kept."""
         with self._lock:
-            old = self._entries.pop(key, None)
-            if old is not None:
-                self.bytes -= old.nbytes
+            self._remove(key)
             if entry.nbytes > self.budget:
                 return
+            if self.bytes + entry.nbytes > self.budget:
+                self._make_room(entry.nbytes)
             self._entries[key] = entry
             self.bytes += entry.nbytes
+            self._touch(key, entry)
             if actual is not None:
                 self._aliases[actual] = key
                 self._alias_of[key] = actual
-            if self.bytes > self.budget:
-                self._evict()
-
-    def _evict(self) -> None:
-        """Drop the cheapest to make again per byte until a tenth of the budget is free; of equals, the oldest."""
-        for key in choose_victims(self._entries, self.bytes - int(self.budget * 0.9)):
-            self.bytes -= self._entries.pop(key).nbytes
-            actual = self._alias_of.pop(key, None)
-            if actual is not None and self._aliases.get(actual) == key:
-                del self._aliases[actual]
 
     def clear(self) -> None:
         with self._lock:
-            self._entries.clear()
-            self._aliases.clear()
-            self._alias_of.clear()
+            for kept in (self._entries, self._worth, self._aliases, self._alias_of):
+                kept.clear()
             self.bytes = 0
 
+    def _touch(self, key: bytes, entry: Entry) -> None:
+        self._worth.pop(key, None)
+        self._worth[key] = self._age + entry.density
 
-def choose_victims(entries: Mapping[bytes, Entry], need: int) -> list[bytes]:
-    """Keys to drop so that at least `need` bytes become free: fewest seconds saved per byte first, ties by age."""
-    victims, freed = [], 0
-    for key in sorted(entries, key=lambda k: entries[k].seconds / max(entries[k].nbytes, 1)):
+    def _make_room(self, nbytes: int) -> None:
+        """Drop the least worth until the new entry fits and a tenth of the budget is free; that tenth spares the next ones the search."""
+        need = self.bytes + nbytes - self.budget
+        for key in choose_victims(self._worth, self._entries, max(need, self.bytes - int(self.budget * 0.9))):
+            self._age = max(self._age, self._worth[key])
+            self._remove(key)
+
+    def _remove(self, key: bytes) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return
+        self.bytes -= entry.nbytes
+        del self._worth[key]
+        actual = self._alias_of.pop(key, None)
+        if actual is not None and self._aliases.get(actual) == key:
+            del self._aliases[actual]
+
+
+def choose_victims(worth: Mapping[bytes, float], entries: Mapping[bytes, Entry], need: int) -> list[bytes]:
+    """Keys to drop so that at least `need` bytes become free: the least worth first, of equals the one not used for longest.
+
+    worth: by key, in the order of last use
+    """
+    victims: list[bytes] = []
+    freed = 0
+    for key in sorted(worth, key=worth.__getitem__):
         if freed >= need:
             break
         victims.append(key)
@@ -136,42 +187,48 @@ class DiskCache:
     def __init__(self, folder: Path, budget: int = DISK_BYTES) -> None:
         self.folder = folder
         self.budget = budget
+        self._base = str(folder)
 
-    def _path(self, key: bytes) -> Path:
+    def _path(self, key: bytes) -> str:
         name = key.hex()
-        return self.folder / name[:2] / f"{name[2:]}.ngr"
+        return os.path.join(self._base, name[:2], name[2:] + ".ngr")
 
     def has(self, key: bytes) -> bool:
-        return self._path(key).exists()
+        return os.path.exists(self._path(key))
 
     def get(self, key: bytes) -> Entry | None:
         path = self._path(key)
         try:
-            data = path.read_bytes()
+            with open(path, "rb") as stream:
+                data = stream.read()
             outputs, shown, seconds, value_ids = codec.read(data)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError):
+        except (OSError, ValueError, TypeError):
             return None
         with contextlib.suppress(OSError):
             os.utime(path)
-        return Entry(outputs, shown, seconds, len(data), value_ids)
+        return Entry(outputs, shown, seconds, len(data) + SMALL, value_ids)
 
     def put(self, key: bytes, entry: Entry) -> bool:
         """Store an entry if it can be stored and is worth it. A full disk is no error here: it is only a cache."""
         if entry.seconds < DISK_MIN_SECONDS and not entry.shown:
             return False
-        path = self._path(key)
+        path = Path(self._path(key))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with temporary(path.parent) as (stream, temp):
                 codec.write(stream, [dict(entry.outputs), tuple(entry.shown), entry.seconds, dict(entry.value_ids)])
                 stream.close()
                 os.replace(temp, path)
-        except (codec.NotStorable, OSError, WriteFailed):
+        except (codec.NotStorable, OSError, MemoryError):
             return False
         return True
 
     def trim(self) -> int:
-        """Drop the least recently used files until the budget holds. Returns the bytes freed."""
+        """Drop the least recently used files until the budget holds, and what a crash left half-written. Returns the bytes freed."""
+        for temp in self.folder.glob("??/.*.tmp"):
+            with contextlib.suppress(OSError):
+                if time.time() - temp.stat().st_mtime > STALE_SECONDS:
+                    temp.unlink()
         files = sorted(self._files(), key=lambda item: item[1])
         over = sum(size for _, _, size in files) - self.budget
         freed = 0
@@ -202,6 +259,7 @@ class Cache:
         self.memory = memory if memory is not None else MemoryCache()
         self.disk = disk
         self._writer: _Writer | None = None
+        self._lock = threading.Lock()
 
     def get(self, key: bytes) -> Entry | None:
         entry = self.memory.get(key)
@@ -211,43 +269,56 @@ class Cache:
                 self.memory.put(key, entry)
         return entry
 
+    def peek(self, key: bytes) -> Entry | None:
+        return self.memory.peek(key)
+
     def get_actual(self, actual: bytes) -> Entry | None:
         return self.memory.get_actual(actual)
 
     def put(self, key: bytes, entry: Entry, actual: bytes | None = None) -> None:
         self.memory.put(key, entry, actual)
         if self.disk is not None and (entry.seconds >= DISK_MIN_SECONDS or entry.shown):
-            if self._writer is None:
-                self._writer = _Writer(self.disk)
-            self._writer.add(key, entry)
+            with self._lock:
+                if self._writer is None:
+                    self._writer = _Writer(self.disk)
+                self._writer.add(key, entry)
 
     def flush(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        """Wait until everything is on disk."""
+        with self._lock:
+            writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
 
 class _Writer:
     """A thread that writes entries to disk in order, so that no node waits for it."""
 
     def __init__(self, disk: DiskCache) -> None:
-        import queue
-
         self._disk = disk
         self._queue: queue.SimpleQueue[tuple[bytes, Entry] | None] = queue.SimpleQueue()
+        self._unwritten = 0
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="nodegraph-cache", daemon=True)
         self._thread.start()
 
     def add(self, key: bytes, entry: Entry) -> None:
+        with self._lock:
+            if self._unwritten and self._unwritten + entry.nbytes > UNWRITTEN_BYTES:
+                return
+            self._unwritten += entry.nbytes
         self._queue.put((key, entry))
 
     def _work(self) -> None:
-        started = time.monotonic()
+        trimmed = time.monotonic()
         while (item := self._queue.get()) is not None:
             self._disk.put(*item)
-            if time.monotonic() - started > 60:
-                started = time.monotonic()
+            with self._lock:
+                self._unwritten -= item[1].nbytes
+            del item  # waiting for the next must not keep this one alive
+            if time.monotonic() - trimmed > 60:
                 self._disk.trim()
+                trimmed = time.monotonic()
         self._disk.trim()
 
     def close(self) -> None:
