@@ -10,13 +10,14 @@ from typing import Any
 from nodegraph.authoring import Lazy, Ref
 from nodegraph.context import Context, Services
 from nodegraph.document import Link
-from nodegraph.errors import BadOutput, NodeFailed, NodegraphError, OutOfMemory, UnevenLists, shorten
+from nodegraph.errors import BadOutput, Cancelled, NodeFailed, NodegraphError, OutOfMemory, TypeMismatch, UnevenLists, shorten
 from nodegraph.events import Sink
 from nodegraph.files import Files
-from nodegraph.graph import GraphNode, check_value
+from nodegraph.graph import GraphNode
+from nodegraph.literals import check_limits, converted
 from nodegraph.registry import Registry
 from nodegraph.schema import InputSpec, NodeSpec
-from nodegraph.types import ListOf, convert, fits, type_name
+from nodegraph.types import FLOAT, ListOf, Type, fits, type_name
 from nodegraph.values import Blocked, Expand
 
 Ask = Callable[[Link], Any]
@@ -31,7 +32,7 @@ class Pending(BaseException):
         self.link = link
 
 
-class _Skip(BaseException):
+class Skip(BaseException):
     """A lazy input gave Blocked: the node is skipped like any other consumer."""
 
     def __init__(self, blocked: Blocked) -> None:
@@ -40,7 +41,10 @@ class _Skip(BaseException):
 
 
 class Caller:
-    """What a run needs to call nodes: where files are, who listens, how weights are lent."""
+    """What a run needs to call nodes: where files are, who listens, how weights are lent.
+
+    workflow: the saved workflow as plain data, or a function that gives it when the first node that looks at it is called
+    """
 
     def __init__(
         self,
@@ -49,7 +53,7 @@ class Caller:
         emit: Sink,
         cancelled: threading.Event,
         services: Callable[[], Services] | None = None,
-        workflow: Mapping[str, Any] | None = None,
+        workflow: Mapping[str, Any] | Callable[[], Mapping[str, Any] | None] | None = None,
         previews: bool = False,
     ) -> None:
         self.registry = registry
@@ -65,66 +69,23 @@ class Caller:
     def call(self, node: GraphNode, values: Mapping[str, Any], ask: Ask) -> tuple[Any, Shown]:
         """(outputs by name or an Expand, what was shown) of one node."""
         spec = node.spec
-        arguments = self.arguments(node, values, ask)
         context = self.context(node) if spec.context is not None else None
-        if context is not None and spec.context is not None:
-            arguments[spec.context] = context
+        arguments = arguments_of(node, values, ask, context)
         try:
             if node.mapped:
-                outputs: Any = self.mapped(node, arguments, context)
+                outputs: Any = transpose(spec, [self.once(node, item) for item in items_of(node, arguments)])
             else:
-                outputs = self.named(node, spec.function(**arguments))
-        except _Skip as skip:
-            outputs = dict.fromkeys(spec.outputs, skip.blocked)
+                outputs = outputs_of(spec, spec.function(**arguments))
+        except Skip as skip:
+            outputs = skipped(spec, skip.blocked)
         return outputs, () if context is None else tuple(context.shown)
 
-    async def call_async(self, node: GraphNode, values: Mapping[str, Any], ask: Ask) -> tuple[Any, Shown]:
-        spec = node.spec
-        arguments = self.arguments(node, values, ask)
-        context = self.context(node)
-        if spec.context is not None:
-            arguments[spec.context] = context
-        if not node.mapped:
-            return self.named(node, await spec.function(**arguments)), tuple(context.shown)
-        import asyncio
-
-        results = await asyncio.gather(*(spec.function(**item) for item in _items(node, arguments)))
-        return _transpose(spec, [self.named(node, result) for result in results]), tuple(context.shown)
-
-    def mapped(self, node: GraphNode, arguments: dict[str, Any], context: Context | None) -> dict[str, list[Any]]:
-        """Call once an item; a Blocked item gives Blocked in its place."""
-        results: list[Mapping[str, Any]] = []
-        for item in _items(node, arguments):
-            if context is not None:
-                context.check()
-            blocked = next((value for value in item.values() if type(value) is Blocked), None)
-            if blocked is not None:
-                results.append(dict.fromkeys(node.spec.outputs, blocked))
-                continue
-            result = self.named(node, node.spec.function(**item))
-            if type(result) is Expand:
-                raise BadOutput("a node that is called once an item of a list cannot return an Expand", hint="give it one value at a time")
-            results.append(result)
-        return _transpose(node.spec, results)
-
-    def arguments(self, node: GraphNode, values: Mapping[str, Any], ask: Ask) -> dict[str, Any]:
-        """Keyword arguments: literals, values of links (converted where the types ask for it), lazy inputs and references."""
-        arguments = dict(node.inputs)
-        arguments.update(values)
-        for name, target in node.casts.items():
-            if name in values:
-                arguments[name] = _cast(node, name, target, values[name])
-        for name, spec in node.spec.inputs.items():
-            if spec.lazy:
-                link = node.links.get(name)
-                arguments[name] = Lazy.of(arguments[name]) if link is None else _lazy(link, ask)
-            elif spec.raw:
-                arguments[name] = Ref(node.links.get(name, arguments.get(name)))
-            elif isinstance(spec.type, ListOf) and isinstance(arguments[name], list):
-                arguments[name] = [item for item in arguments[name] if type(item) is not Blocked]
-            elif name in values and (spec.choices is not None or spec.minimum is not None or spec.maximum is not None):
-                _check_linked(spec, arguments[name])
-        return arguments
+    def once(self, node: GraphNode, item: Mapping[str, Any]) -> Mapping[str, Any]:
+        """One call of a node that is called once an item; a Blocked item gives Blocked in its place."""
+        if self._cancelled.is_set():
+            raise Cancelled
+        blocked = blocked_in(item)
+        return skipped(node.spec, blocked) if blocked is not None else one_item(node.spec, node.spec.function(**item))
 
     def context(self, node: GraphNode) -> Context:
         return Context(
@@ -133,111 +94,217 @@ class Caller:
             emit=self._emit,
             cancelled=self._cancelled,
             services=self._services,
-            workflow=self._workflow,
+            workflow=self._workflow() if callable(self._workflow) else self._workflow,
             previews=self._previews,
         )
 
-    # --------------------------------------------------------------------------------- results
+    # --------------------------------------------------------------------------------- faults
 
-    def named(self, node: GraphNode, result: Any) -> Any:
-        """What a function returned, by output name. Raises BadOutput if it is not what the annotation promises."""
-        spec = node.spec
-        if type(result) is Expand:
-            return result
-        if type(result) is Blocked:
-            return dict.fromkeys(spec.outputs, result)
-        if spec.named_outputs:
-            if not isinstance(result, tuple) or len(result) != len(spec.outputs):
-                raise BadOutput(f"it returned {_what(result)}; its outputs are {', '.join(spec.outputs)}", hint="return the NamedTuple")
-            outputs = dict(zip(spec.outputs, result, strict=True))
-        elif spec.outputs:
-            outputs = {next(iter(spec.outputs)): result}
-        else:
-            outputs = {}
-        for name, value in outputs.items():
-            if not fits(spec.outputs[name].type, value) and type(value) is not Blocked:
-                raise BadOutput(
-                    f"output `{name}` promises {spec.outputs[name].type}, but it returned {_what(value)}",
-                    hint="this is a fault of the node; mend its function or its return annotation",
-                )
-        return outputs
-
-    def explain(self, node: GraphNode, error: BaseException) -> NodegraphError:
-        """A fault in the form users see, with the node filled in."""
+    def explain(self, node: GraphNode, error: BaseException, values: Mapping[str, Any] | None = None) -> NodegraphError:
+        """A fault in the form users see, with the node filled in. `values`: what came in along links."""
         where = node.root or node.id
         if isinstance(error, NodegraphError):
             return error.at(where, node.spec.id)
-        if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-            return OutOfMemory(
-                f"memory ran out: {shorten(str(error) or type(error).__name__, 200)}",
+        text = _text_of(error)
+        if isinstance(error, MemoryError) or "out of memory" in text.lower():
+            told: NodegraphError = OutOfMemory(
+                f"memory ran out: {shorten(text or type(error).__name__, 200)}",
                 hint="make the picture or the batch smaller, or close other programs",
-                node=where,
-                node_type=node.spec.id,
             )
-        failed = NodeFailed(
-            f"{type(error).__name__}: {shorten(str(error), 500)}", hint=_frames(error, node.spec), node=where, node_type=node.spec.id
-        )
-        failed.__cause__ = error
-        return failed
+        else:
+            hint = "\n".join([*_frames(error, node.spec), *_given(node, values or {})])
+            told = NodeFailed(f"{type(error).__name__}: {shorten(text, 500)}", hint=hint)
+        told.__cause__ = error
+        _let_go_of_locals(error)
+        return told.at(where, node.spec.id)
 
 
-def _check_linked(spec: InputSpec, value: Any) -> None:
-    """A value that came along a link obeys the same choices and bounds as one that was typed in. Raises NotAChoice or OutOfRange."""
-    for item in value if isinstance(value, list) else (value,):
-        if type(item) is not Blocked:
-            try:
-                check_value(spec, item)
-            except NodegraphError as error:
-                error.input = error.input or spec.name
-                raise
+# ------------------------------------------------------------------------------------- arguments
 
 
-def _lazy(link: Link, ask: Ask) -> Lazy[Any]:
+def arguments_of(node: GraphNode, values: Mapping[str, Any], ask: Ask, context: Context | None = None) -> dict[str, Any]:
+    """Keyword arguments: literals, values of links (converted and checked where needed), lazy inputs and references."""
+    arguments = dict(node.inputs)
+    arguments.update(values)
+    for name, target in node.casts.items():
+        if name in values:
+            arguments[name] = arrived(node, name, target, values[name])
+    for name in node.spec.special:
+        spec = node.spec.inputs[name]
+        link = node.links.get(name)
+        if link is not None:
+            if spec.lazy:
+                arguments[name] = _lazy(node, name, link, ask)
+            elif spec.raw:
+                arguments[name] = Ref(link)
+            else:
+                arguments[name] = _without_blocked(arguments[name])
+        elif arguments[name] is not None or not spec.optional:
+            arguments[name] = _wrapped(spec, arguments[name])
+    if node.spec.context is not None:
+        arguments[node.spec.context] = context
+    return arguments
+
+
+def _wrapped(spec: InputSpec, value: Any) -> Any:
+    """A literal as a special input takes it; lists are handed out as copies."""
+    if spec.lazy:
+        return Lazy.of(value)
+    return Ref(value) if spec.raw else list(value)
+
+
+def _lazy(node: GraphNode, name: str, link: Link, ask: Ask) -> Lazy[Any]:
     def get() -> Any:
         value = ask(link)
         if type(value) is Blocked:
-            raise _Skip(value)
-        return value
+            raise Skip(value)
+        if name in node.casts:
+            value = arrived(node, name, node.casts[name], value)
+        return _without_blocked(value) if isinstance(node.spec.inputs[name].type, ListOf) else value
 
     return Lazy(get)
 
 
-def _cast(node: GraphNode, name: str, target: Any, value: Any) -> Any:
-    if isinstance(target, ListOf):
-        return value if isinstance(value, list) else [convert(target.item, value)]
-    if node.mapped and isinstance(value, list):
-        return [convert(target, item) for item in value]
-    return convert(target, value)
+def _without_blocked(value: Any) -> Any:
+    return [item for item in value if type(item) is not Blocked] if type(value) is list else value
 
 
-def _items(node: GraphNode, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
+def arrived(node: GraphNode, name: str, target: Type, value: Any) -> Any:
+    """A value that came along a link, in the form the input wants.
+
+    Raises TypeMismatch if it is of another type (its source promised anything), OutOfRange or NotAChoice.
+    """
+    spec = node.spec.inputs[name]
+    try:
+        if node.mapped and spec.mapped and type(value) is list:
+            return [item if type(item) is Blocked else _checked(spec, target, item) for item in value]
+        if isinstance(target, ListOf):
+            value = _without_blocked(value) if type(value) is list else [value]
+        return _checked(spec, target, value)
+    except NodegraphError as error:
+        raise error.at(node.root or node.id, node.spec.id, name) from None
+
+
+def _checked(spec: InputSpec, target: Type, value: Any) -> Any:
+    if value is None and spec.optional:
+        return None
+    value = converted(target, value)
+    if not fits(target, value):
+        raise TypeMismatch(f"wants {target}, but what came is {_what(value)}", hint="connect an output of the right type")
+    if spec.limited:
+        check_limits(spec, value)
+    return value
+
+
+def items_of(node: GraphNode, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The arguments of each call: lists in `Each` inputs item by item, lists of one and single values repeated."""
-    lists = {n: v for n, v in arguments.items() if n in node.spec.inputs and node.spec.inputs[n].mapped and type(v) is list}
-    count = max((len(values) for values in lists.values() if len(values) != 1), default=1)
-    if any(not values for values in lists.values()):
-        return []
-    uneven = {name: len(values) for name, values in lists.items() if len(values) not in (1, count)}
-    if uneven:
+    inputs = node.spec.inputs
+    lists = {name: value for name, value in arguments.items() if name in inputs and inputs[name].mapped and type(value) is list}
+    counts = {len(values) for values in lists.values()} - {1}
+    if len(counts) > 1:
         sizes = ", ".join(f"`{name}` has {len(values)}" for name, values in lists.items())
         raise UnevenLists(
             f"its lists are of different lengths: {sizes}", hint="make them equally long; `Combinations` pairs each with each"
         )
+    count = counts.pop() if counts else 1
     rest = {name: value for name, value in arguments.items() if name not in lists}
-    return [rest | {n: values[i if len(values) > 1 else 0] for n, values in lists.items()} for i in range(count)]
+    return [rest | {name: values[i if len(values) > 1 else 0] for name, values in lists.items()} for i in range(count)]
 
 
-def _transpose(spec: NodeSpec, results: list[Mapping[str, Any]]) -> dict[str, list[Any]]:
+# ------------------------------------------------------------------------------------- results
+
+
+def outputs_of(spec: NodeSpec, result: Any) -> Any:
+    """What a function returned, by output name. Raises BadOutput if it is not what the annotation promises."""
+    if type(result) is Expand:
+        return result
+    if type(result) is Blocked:
+        return skipped(spec, result)
+    if spec.named_outputs:
+        if not isinstance(result, tuple) or len(result) != len(spec.outputs):
+            raise BadOutput(f"it returned {_what(result)}; its outputs are {', '.join(spec.outputs)}", hint="return the NamedTuple")
+        outputs = dict(zip(spec.outputs, result, strict=True))
+    elif spec.outputs:
+        outputs = {next(iter(spec.outputs)): result}
+    else:
+        outputs = {}
+    for name, value in outputs.items():
+        type_ = spec.outputs[name].type
+        if type_ is FLOAT and type(value) is int:
+            outputs[name] = float(value)
+        elif not fits(type_, value) and type(value) is not Blocked:
+            raise BadOutput(
+                f"output `{name}` promises {type_}, but it returned {_what(value)}",
+                hint="this is a fault of the node; mend its function or its return annotation",
+            )
+    return outputs
+
+
+def one_item(spec: NodeSpec, result: Any) -> Mapping[str, Any]:
+    if type(result) is Expand:
+        raise BadOutput("a node that is called once an item of a list cannot return an Expand", hint="give it one value at a time")
+    outputs: Mapping[str, Any] = outputs_of(spec, result)
+    return outputs
+
+
+def transpose(spec: NodeSpec, results: list[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {name: [result[name] for result in results] for name in spec.outputs}
+
+
+def skipped(spec: NodeSpec, blocked: Blocked) -> dict[str, Any]:
+    return dict.fromkeys(spec.outputs, blocked)
+
+
+def blocked_in(item: Mapping[str, Any]) -> Blocked | None:
+    return next((value for value in item.values() if type(value) is Blocked), None)
+
+
+# ------------------------------------------------------------------------------------- words
 
 
 def _what(value: Any) -> str:
     kind = type_name(value)
-    return kind if value is None or kind == "nothing" else f"{'an' if kind[:1] in 'aeiou' else 'a'} {kind}"
+    return kind if kind == "nothing" else f"{'an' if kind[:1] in 'aeiou' else 'a'} {kind}"
 
 
-def _frames(error: BaseException, spec: NodeSpec) -> str:
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - code of a foreign exception class; its fault must not hide the one it tells of
+        return "(its message could not be made)"
+
+
+def _frames(error: BaseException, spec: NodeSpec) -> list[str]:
     """Where in the pack's own code it happened, last call first; frames of the engine and of libraries are left out."""
     code = getattr(spec.function, "__code__", None)
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if code is not None and f.filename == code.co_filename] or frames[-1:]
-    return "\n".join(f"at {frame.filename}:{frame.lineno} in {frame.name}" for frame in reversed(own[-3:]))
+    return [f"at {frame.filename}:{frame.lineno} in {frame.name}" for frame in reversed(own[-3:])]
+
+
+def _given(node: GraphNode, values: Mapping[str, Any]) -> list[str]:
+    """One line an input: what the node was called with, in short."""
+    return [f"{name} = {summary(value)}" for name, value in {**node.inputs, **values}.items()][:16]
+
+
+def summary(value: Any) -> str:
+    """A value in a few words: `image 1x512x512x3 float32`, `list of 3 int`, `'a fox'`; never its contents in full."""
+    if isinstance(value, str):
+        return repr(shorten(value, 60))
+    if value is None or isinstance(value, bool | int | float):
+        return shorten(value, 40)
+    if isinstance(value, list):
+        return f"list of {len(value)}" + (f" {type_name(value[0])}" if value else "")
+    parts = [value, *(getattr(value, name) for name in getattr(value, "__dataclass_fields__", ()))]
+    array = next((part for part in parts if hasattr(part, "shape") and hasattr(part, "dtype")), None)
+    shape = "" if array is None else f" {'x'.join(map(str, array.shape))} {array.dtype}"
+    return f"{type_name(value)}{shape}"
+
+
+def _let_go_of_locals(error: BaseException | None) -> None:
+    """Free what the frames of a failed call hold (pictures, weights); the frames themselves stay for the traceback."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

@@ -10,6 +10,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,9 @@ from nodegraph.files import is_unchanged, write_atomic
 from nodegraph.graph import Graph, build
 from nodegraph.keys import KeyMaker, what_changed
 from nodegraph.overrides import apply_overrides
+from nodegraph.plan import Plan, plan
 from nodegraph.registry import Registry, builtin_registry
-from nodegraph.scheduler import Plan, Run, RunResult, plan
+from nodegraph.scheduler import Run, RunResult
 from nodegraph.settings import Settings, default_settings
 
 Workflow = str | Path | Document | Mapping[str, Any]
@@ -85,12 +87,21 @@ class Engine:
         cancelled: threading.Event | None = None,
         previews: bool = False,
     ) -> RunResult:
-        """Run a workflow to its end. Faults of the graph are raised (Problems); faults of nodes are in the result's `error`."""
+        """Run a workflow to its end.
+
+        emit: is told what happens, by one thread at a time; what it raises ends the run and is raised here
+        cancelled: set it from anywhere to stop within one step
+
+        Faults of the graph are raised (Problems), and files that cannot be read; faults of nodes are in the result's `error`.
+        """
+        if isinstance(workflow, Graph) and (overrides or targets is not None):
+            raise TypeError("overrides and targets belong to `check`, which makes the graph")
         graph = workflow if isinstance(workflow, Graph) else self.check(workflow, overrides, targets)
         stop = cancelled if cancelled is not None else threading.Event()
-        saved = graph.document.to_json() if graph.document is not None else None
-        caller = Caller(self.registry, self.files, emit, stop, self.services, saved, previews)
-        run = Run(graph, self.key_maker(), self.cache, caller, emit=emit, valid=self.is_valid, cancelled=stop)
+        tell = ev.listener(emit, stop)
+        saved = cache(lambda: graph.document.to_json() if graph.document is not None else None)
+        caller = Caller(self.registry, self.files, tell, stop, self.services, saved, previews)
+        run = Run(graph, self.key_maker(), self.cache, caller, emit=tell, valid=self.is_valid, cancelled=stop)
         return run.execute()
 
     def is_valid(self, entry: Entry) -> bool:
@@ -151,7 +162,7 @@ class Engine:
             data = json.loads(path.read_text()) if path is not None else {}
         except (OSError, ValueError):
             return {}
-        return data if isinstance(data, dict) else {}
+        return {id: parts for id, parts in data.items() if isinstance(parts, dict)} if isinstance(data, dict) else {}
 
 
 def _read(workflow: str | Path | Mapping[str, Any]) -> Document:

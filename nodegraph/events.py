@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
@@ -109,3 +110,28 @@ Sink = Callable[[Event], None]
 
 def ignore(event: Event) -> None:
     """The sink of someone who does not listen."""
+
+
+class Listener:
+    """A sink that is called by one thread at a time. If it raises, it is not called again, the run is cancelled, and `error` is kept."""
+
+    def __init__(self, sink: Sink, cancelled: threading.Event) -> None:
+        self.error: BaseException | None = None
+        self._sink = sink
+        self._cancelled = cancelled
+        self._lock = threading.RLock()
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            if self.error is not None:
+                return
+            try:
+                self._sink(event)
+            except BaseException as error:  # noqa: BLE001 - told to whoever started the run; a node must not be blamed for it
+                self.error = error
+                self._cancelled.set()
+
+
+def listener(sink: Sink, cancelled: threading.Event) -> Sink:
+    """`sink` made safe to call from many threads; who does not listen stays `ignore`."""
+    return sink if sink is ignore or isinstance(sink, Listener) else Listener(sink, cancelled)

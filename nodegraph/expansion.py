@@ -7,12 +7,13 @@ from typing import Any
 
 from nodegraph.authoring import Ref
 from nodegraph.document import Document, Link, NodeEntry
-from nodegraph.errors import BadLink, NodegraphError, TypeMismatch
+from nodegraph.errors import BadOutput, Problems, shorten
 from nodegraph.files import Files
 from nodegraph.graph import GraphNode, build
+from nodegraph.literals import converted
 from nodegraph.registry import Registry
-from nodegraph.types import ANY, Type
-from nodegraph.values import Expand, Result
+from nodegraph.types import ANY, Type, fits, type_name
+from nodegraph.values import Blocked, Expand, Result
 
 
 def expanded_nodes(
@@ -20,7 +21,7 @@ def expanded_nodes(
 ) -> tuple[list[GraphNode], Mapping[str, Any]]:
     """(nodes in topological order, what stands for each output of the parent: a Link or plain data).
 
-    Inner nodes are called `prefix` + their name. Raises Problems, BadLink or TypeMismatch if the expansion is not a valid graph.
+    Inner nodes are called `prefix` + their name. Raises BadOutput if the expansion is not a valid graph.
     """
     outside: dict[Link, Type] = {}
     entries = {
@@ -29,12 +30,33 @@ def expanded_nodes(
     }
     try:
         graph = build(Document(entries), registry, files, targets=list(entries), outside=outside)
-        outputs = {name: _output(expansion, name, prefix) for name in parent.spec.outputs}
-    except NodegraphError as error:
-        raise error.at(parent.root or parent.id, parent.spec.id) from error
+    except Problems as error:
+        told = "\n".join(f"{problem.where()}: {problem.message}" for problem in error.errors[:5])
+        raise BadOutput(f"its expansion is no valid graph\n{told}", hint="this is a fault of the node; mend its function") from error
+    outputs = {name: _output(parent, expansion, graph.nodes, name, prefix) for name in parent.spec.outputs}
+    unknown = [name for name in expansion.outputs if name not in parent.spec.outputs]
+    if unknown:
+        raise BadOutput(f"its expansion speaks of outputs that it does not have: {shorten(unknown)}", hint=_outputs_hint(parent))
     for node in graph.nodes.values():
         node.root = parent.root or parent.id
     return list(graph.nodes.values()), outputs
+
+
+def check_output(parent: GraphNode, name: str, value: Any) -> Any:
+    """What an expansion gives for an output, in the promised type. Raises BadOutput."""
+    type_ = parent.spec.outputs[name].type
+    if type(value) is Blocked:
+        return value
+    found = converted(type_, value)
+    if not fits(type_, found):
+        message = f"output `{name}` promises {type_}, but its expansion gave {type_name(value)}"
+        raise BadOutput(
+            message,
+            hint="this is a fault of the node; mend its function or its return annotation",
+            node=parent.root or parent.id,
+            node_type=parent.spec.id,
+        )
+    return found
 
 
 def _value(value: Any, prefix: str, parent: GraphNode, outside: dict[Link, Type]) -> Any:
@@ -48,14 +70,22 @@ def _value(value: Any, prefix: str, parent: GraphNode, outside: dict[Link, Type]
     return value
 
 
-def _output(expansion: Expand, name: str, prefix: str) -> Any:
+def _output(parent: GraphNode, expansion: Expand, made: Mapping[str, GraphNode], name: str, prefix: str) -> Any:
     if name not in expansion.outputs:
-        raise TypeMismatch(f"its expansion says nothing for output `{name}`", hint=f"it has: {', '.join(expansion.outputs) or 'none'}")
+        raise BadOutput(f"its expansion says nothing for output `{name}`", hint=_outputs_hint(parent))
     value = expansion.outputs[name]
     if isinstance(value, Ref):
         return value.source
     if not isinstance(value, Result):
         return value
-    if value.node not in expansion.nodes:
-        raise BadLink(f"its expansion takes output `{name}` from {value.node}, which is not in it", hint="name a node of the expansion")
-    return Link(prefix + value.node, value.output)
+    inner = made.get(prefix + value.node)
+    if inner is None or value.output not in inner.spec.outputs:
+        raise BadOutput(
+            f"its expansion takes output `{name}` from `{value.output}` of {value.node}, which is not in it",
+            hint="name a node of the expansion and one of its outputs",
+        )
+    return Link(inner.id, value.output)
+
+
+def _outputs_hint(parent: GraphNode) -> str:
+    return f"say in Expand.outputs what stands for {', '.join(parent.spec.outputs) or 'nothing'}"

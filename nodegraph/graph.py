@@ -5,22 +5,18 @@ The graph holds its nodes in topological order. No step recurses, so a chain may
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from nodegraph.document import Document, Link, NodeEntry
+from nodegraph.document import MAX_REPORTED, Document, Link, NodeEntry
 from nodegraph.errors import (
     BadLink,
-    BadValue,
     BadVersion,
     Cycle,
     MissingInput,
     NodegraphError,
-    NotAChoice,
     NothingToRun,
-    OutOfRange,
     Problems,
     TypeMismatch,
     UnknownInput,
@@ -29,11 +25,21 @@ from nodegraph.errors import (
     shorten,
 )
 from nodegraph.files import Files
+from nodegraph.literals import check_value
 from nodegraph.registry import Registry
 from nodegraph.schema import InputSpec, NodeSpec
-from nodegraph.types import ANY, ListOf, Type, Union, Var, accepts, convert, fits, type_name
-
-MAX_REPORTED: Final = 200
+from nodegraph.types import (
+    ANY,
+    Anything,
+    ListOf,
+    Type,
+    Union,
+    Var,
+    accepts,
+    join,
+    joint,
+    type_of,
+)
 
 
 @dataclass(slots=True)
@@ -47,7 +53,7 @@ class GraphNode:
     mapped: bool = False
     """some `Each` input receives a list: call once an item"""
     casts: dict[str, Type] = field(default_factory=dict)
-    """inputs whose value must be converted on arrival"""
+    """linked inputs whose value must be converted or checked on arrival, and to what"""
     root: str = ""
     """the node of the document it belongs to: itself, or the one that expanded into it"""
     sources: dict[str, Type] = field(default_factory=dict)
@@ -61,7 +67,6 @@ class Graph:
     nodes: dict[str, GraphNode]
     targets: tuple[str, ...]
     document: Document | None = None
-    warnings: list[str] = field(default_factory=list)
 
 
 def build(
@@ -80,7 +85,8 @@ def build(
     Raises Problems with all faults.
     """
     builder = _Builder(document, registry, files)
-    builder.types.update(outside or {})
+    for link, type_ in (outside or {}).items():
+        builder.types[link] = type_
     return builder.build(targets)
 
 
@@ -92,21 +98,43 @@ class _Builder:
         self.registry = registry
         self.files = files
         self.problems: list[NodegraphError] = []
+        self.hidden = 0
         self.specs: dict[str, NodeSpec] = {}
         self.entries: dict[str, NodeEntry] = {}
         self.links: dict[str, dict[str, Link]] = {}
+        self.cut: dict[tuple[str, str], Link] = {}
         self.types: dict[tuple[str, str], Type] = {}
-        self.warnings: list[str] = []
+        self.unknown: dict[str, UnknownNode] = {}
 
     def build(self, targets: Iterable[str] | None) -> Graph:
         self.find_specs()
         self.resolve_links()
-        order = self.order()
-        nodes = {id: node for id in order if (node := self.check_node(id)) is not None}
+        order, stuck = self.order()
+        nodes = {id: self.check_node(id) for id in order}
+        if stuck:
+            self.report_cycles(stuck)
+            for id in stuck:
+                self.check_node(id)
         chosen = self.choose_targets(targets)
         if self.problems:
-            raise Problems(self.problems[:MAX_REPORTED])
-        return Graph(nodes, chosen, self.document, self.warnings)
+            raise Problems(self.problems, self.hidden)
+        return Graph(nodes, chosen, self.document)
+
+    # ------------------------------------------------------------------------- problems
+
+    def is_full(self) -> bool:
+        """Whether enough problems are told; a further one is counted. Asked first, so that hints are not worked out in vain."""
+        full = len(self.problems) >= MAX_REPORTED
+        self.hidden += full
+        return full
+
+    def problem(self, kind: type[NodegraphError], message: str, id: str, input: str | None = None, hint: str | None = None) -> None:
+        self.problems.append(kind(message, node=id, node_type=self.document.nodes[id].type, input=input, hint=hint))
+
+    def call_node(self, id: str) -> str:
+        """A node as messages name it."""
+        entry = self.document.nodes.get(id)
+        return f"{shorten(id)} ({shorten(entry.type)})" if entry is not None else f"{shorten(id)} (outside)"
 
     # ------------------------------------------------------------------------- which nodes there are
 
@@ -123,23 +151,29 @@ class _Builder:
             self.entries[id] = entry if entry.version in (None, spec.version) else self.upgraded(id, entry, spec)
 
     def report_unknown(self, id: str, entry: NodeEntry) -> None:
-        try:
-            self.registry.get(entry.type)
-        except UnknownNode as error:
-            self.problems.append(error.at(id, entry.type))
+        if self.is_full():
+            return
+        if entry.type not in self.unknown:
+            try:
+                self.registry.get(entry.type)
+            except UnknownNode as error:
+                self.unknown[entry.type] = error
+        told = self.unknown[entry.type]
+        self.problem(UnknownNode, told.message, id, hint=told.hint)
 
     def upgraded(self, id: str, entry: NodeEntry, spec: NodeSpec) -> NodeEntry:
         version = entry.version or 1
-        if version > spec.version:
-            self.problem(
-                BadVersion, f"it was saved with version {version}; this is version {spec.version}", id, hint="update nodegraph or the pack"
-            )
+        if version > spec.version and not self.is_full():
+            message = f"it was saved with version {version}; this is version {spec.version}"
+            self.problem(BadVersion, message, id, hint="update nodegraph or the pack")
         if version >= spec.version or spec.upgrade is None:
             return entry
-        return NodeEntry(entry.type, spec.upgrade(version, dict(entry.inputs)), spec.version, entry.title, entry.mode)
-
-    def problem(self, kind: type[NodegraphError], message: str, id: str, input: str | None = None, hint: str | None = None) -> None:
-        self.problems.append(kind(message, node=id, node_type=self.document.nodes[id].type, input=input, hint=hint))
+        try:
+            return replace(entry, inputs=_upgrade(spec, version, entry.inputs), version=spec.version)
+        except BadVersion as error:
+            if not self.is_full():
+                self.problems.append(error.at(id, spec.id))
+            return entry
 
     # ------------------------------------------------------------------------- links through bypassed and muted nodes
 
@@ -153,25 +187,26 @@ class _Builder:
             self.links[id] = links
 
     def behind(self, link: Link, id: str, name: str) -> Link | None:
-        """Where a link really comes from: through bypassed nodes; None if it ends at a muted one."""
+        """Where a link really comes from: through bypassed nodes; None, kept in `cut`, if it ends at a muted one or goes nowhere."""
         target = self.specs[id].inputs.get(name)
         seen = set()
         while True:
-            entry = self.document.nodes.get(link.node)
-            if entry is None or entry.mode == "active":
+            source = self.document.nodes.get(link.node)
+            if source is None or source.mode == "active":
                 return link
-            if entry.mode == "muted" or link.node in seen or link.node not in self.specs:
-                return None
-            seen.add(link.node)
-            passed = _bypass(self.specs[link.node], entry, link.output, target.type if target is not None else ANY)
+            passed = None
+            if link.node in self.entries and link.node not in seen:
+                seen.add(link.node)
+                passed = _bypass(self.specs[link.node], self.entries[link.node], link.output, target.type if target is not None else ANY)
             if passed is None:
+                self.cut[id, name] = link
                 return None
             link = passed
 
     # ------------------------------------------------------------------------- order
 
-    def order(self) -> list[str]:
-        """Topological order of the active nodes (Kahn). Nodes of a cycle are reported and left out."""
+    def order(self) -> tuple[list[str], list[str]]:
+        """Topological order of the active nodes (Kahn), and those that have none: in cycles or after one."""
         active = [id for id in self.specs if self.entries[id].mode == "active"]
         waiting: dict[str, int] = dict.fromkeys(active, 0)
         consumers: dict[str, list[str]] = {}
@@ -186,56 +221,59 @@ class _Builder:
                 waiting[consumer] -= 1
                 if not waiting[consumer]:
                     order.append(consumer)
-        if len(order) < len(active):
-            self.report_cycles(set(active) - set(order))
-        return order
+        return order, [id for id in active if waiting[id]] if len(order) < len(active) else []
 
-    def report_cycles(self, stuck: set[str]) -> None:
+    def report_cycles(self, stuck: list[str]) -> None:
         import networkx
 
-        graph = networkx.DiGraph((link.node, id) for id in stuck for link in self.links[id].values() if link.node in stuck)
-        for component in networkx.strongly_connected_components(graph):
-            inner = graph.subgraph(component)
-            if inner.number_of_edges():
-                path = [edge[0] for edge in networkx.find_cycle(inner)]
-                shown = path[:12] + (["…"] if len(path) > 12 else [])
-                text = " -> ".join(
-                    f"{id} ({self.document.nodes[id].type})" if id in self.document.nodes else id for id in [*shown, path[0]]
-                )
-                self.problem(Cycle, f"its result would depend on itself: {text}", path[0], hint="remove one of these links")
+        inside = set(stuck)
+        before = {id: [link.node for link in self.links[id].values() if link.node in inside] for id in stuck}
+        graph = networkx.DiGraph((source, id) for id in stuck for source in before[id])
+        component = {id: number for number, ids in enumerate(networkx.strongly_connected_components(graph)) for id in ids}
+        seen: set[int] = set()
+        for id in stuck:
+            inner = [source for source in before[id] if component[source] == component[id]]
+            if inner and component[id] not in seen and not self.is_full():
+                seen.add(component[id])
+                self.report_cycle(_walk_back(id, before, component))
+
+    def report_cycle(self, path: list[str]) -> None:
+        shown = [self.call_node(id) for id in path[:12]] + (["…"] if len(path) > 12 else []) + [self.call_node(path[0])]
+        self.problem(Cycle, f"its result would depend on itself: {' -> '.join(shown)}", path[0], hint="remove one of these links")
 
     # ------------------------------------------------------------------------- one node
 
-    def check_node(self, id: str) -> GraphNode | None:
-        spec, entry, links = self.specs[id], self.entries[id], self.links[id]
-        before = len(self.problems)
-        values: dict[str, Any] = {}
-        casts: dict[str, Type] = {}
-        mapped = False
-        bound: dict[str, Type] = {}
-        sources: dict[str, Type] = {}
-        given = entry.inputs
+    def check_node(self, id: str) -> GraphNode:
+        spec, links, given = self.specs[id], self.links[id], self.entries[id].inputs
+        node = GraphNode(id, spec, {}, links, root=id)
+        bound = self.bind(id, spec) if spec.generic else _NOTHING
         for name, input in spec.inputs.items():
             link = links.get(name)
             if link is not None:
-                source = self.source_type(id, name, link)
-                if source is not None:
-                    mapped |= self.check_link(id, input, link, source, casts, bound)
-                    if input.raw:
-                        sources[name] = source
+                self.check_link(node, input, link, bound)
             elif name in given and type(given[name]) is not Link:
-                values[name] = self.check_literal(id, input, given[name])
-                mapped |= input.mapped and type(values[name]) is list
+                node.inputs[name] = value = self.check_literal(id, input, given[name], bound)
+                node.mapped |= input.mapped and type(value) is list
             elif input.required:
                 self.report_missing(id, input)
             else:
-                values[name] = input.default
-        if len(given) > len(values) + len(links) or not links.keys() <= spec.inputs.keys() or not given.keys() <= spec.inputs.keys():
+                node.inputs[name] = input.default
+        if not given.keys() <= spec.inputs.keys():
             self.report_extra(id, spec, given)
         for name, output in spec.outputs.items():
             type_ = substitute(output.type, bound) if spec.generic else output.type
-            self.types[id, name] = ListOf(type_) if mapped else type_
-        return GraphNode(id, spec, values, links, mapped, casts, id, sources) if len(self.problems) == before else None
+            self.types[id, name] = ListOf(type_) if node.mapped else type_
+        return node
+
+    def bind(self, id: str, spec: NodeSpec) -> dict[str, Type]:
+        """What the type variables of a generic node stand for: the widest type that is connected or typed in."""
+        bound: dict[str, Type] = {}
+        for name, input in spec.inputs.items():
+            link = self.links[id].get(name)
+            source = self.types.get(link) if link is not None else type_of(self.entries[id].inputs.get(name))
+            if source is not None:
+                unify(input.type, source.item if input.mapped and isinstance(source, ListOf) else source, bound)
+        return bound
 
     def source_type(self, id: str, name: str, link: Link) -> Type | None:
         """The type that comes along a link, or None after reporting why nothing can."""
@@ -244,43 +282,50 @@ class _Builder:
             return type_
         source = self.specs.get(link.node)
         if link.node not in self.document.nodes:
-            known = did_you_mean(link.node, self.document.nodes) or "remove the link or add the node"
-            self.problem(BadLink, f"it is linked to node {shorten(link.node)}, which does not exist", id, name, known)
+            self.report_no_node(id, name, link)
         elif source is not None and link.output not in source.outputs:
-            names = ", ".join(f"`{output}`" for output in source.outputs) or "none"
-            self.problem(
-                BadLink,
-                f"it is linked to output `{shorten(link.output)}` of node {link.node} ({source.id}), which has no such output",
-                id,
-                name,
-                f"its outputs: {names}",
-            )
+            self.report_no_output(id, name, link, source)
         return None
 
-    def check_link(self, id: str, input: InputSpec, link: Link, source: Type, casts: dict[str, Type], bound: dict[str, Type]) -> bool:
-        """Check one connection; returns whether it makes the node run once an item."""
-        target = input.type
-        maps = False
-        if input.mapped and isinstance(source, ListOf) and not isinstance(target, ListOf):
-            source, maps = source.item, True
-        if isinstance(target, Var):
-            target = bound.setdefault(target.name, source)
-        wraps = isinstance(target, ListOf) and not isinstance(source, ListOf) and accepts(target.item, source)
-        if not wraps and not accepts(target, source):
-            self.report_mismatch(id, input, link, source)
-        elif wraps or (target != source and not isinstance(source, ListOf)):
-            casts[input.name] = target
-        return maps
+    def report_no_node(self, id: str, name: str, link: Link) -> None:
+        if not self.is_full():
+            hint = did_you_mean(link.node, self.document.nodes) or "remove the link or add the node"
+            self.problem(BadLink, f"it is linked to node {shorten(link.node)}, which does not exist", id, name, hint)
 
-    def report_mismatch(self, id: str, input: InputSpec, link: Link, source: Type) -> None:
-        if isinstance(source, ListOf) and accepts(input.type, source.item):
+    def report_no_output(self, id: str, name: str, link: Link, source: NodeSpec) -> None:
+        if not self.is_full():
+            names = ", ".join(f"`{output}`" for output in source.outputs) or "none"
+            message = f"it is linked to output `{shorten(link.output)}` of node {self.call_node(link.node)}, which has no such output"
+            self.problem(BadLink, message, id, name, f"its outputs: {names}")
+
+    def check_link(self, node: GraphNode, input: InputSpec, link: Link, bound: Mapping[str, Type]) -> None:
+        """Check one connection, and note what has to happen to its value on arrival."""
+        source = self.source_type(node.id, input.name, link)
+        if source is None:
+            return
+        target = substitute(input.type, bound) if node.spec.generic else input.type
+        how = joint(target, source, input.mapped)
+        if how is None:
+            self.report_mismatch(node.id, input, target, link, source)
+            return
+        if how == "each" and isinstance(source, ListOf):
+            node.mapped = True
+            source = source.item
+        changes = target is not source and target != source and not isinstance(target, Anything)
+        if changes or how == "wrap" or input.limited:
+            node.casts[input.name] = target
+        if input.raw:
+            node.sources[input.name] = source
+
+    def report_mismatch(self, id: str, input: InputSpec, target: Type, link: Link, source: Type) -> None:
+        if self.is_full():
+            return
+        if isinstance(source, ListOf) and accepts(target, source.item):
             hint = "this input takes one value; pick one with `ListItem`"
         else:
-            hint = self.way_between(source, input.type) or "connect an output of the right type"
-        from_type = self.document.nodes[link.node].type if link.node in self.document.nodes else "outside"
-        self.problem(
-            TypeMismatch, f"wants {input.type}, but node {link.node} ({from_type}) `{link.output}` gives {source}", id, input.name, hint
-        )
+            hint = self.way_between(source, target) or "connect an output of the right type"
+        message = f"wants {target}, but node {self.call_node(link.node)} `{link.output}` gives {source}"
+        self.problem(TypeMismatch, message, id, input.name, hint)
 
     def way_between(self, source: Type, target: Type) -> str | None:
         """Nodes that turn one type into the other, for the hint."""
@@ -293,40 +338,89 @@ class _Builder:
         return "put " + " or ".join(f"`{name}`" for name in names) + " between them" if names else None
 
     def report_missing(self, id: str, input: InputSpec) -> None:
+        if (id, input.name) in self.cut:
+            self.report_cut(id, input, self.cut[id, input.name])
+            return
+        if self.is_full():
+            return
         way = "set a value or connect it" if input.widget is not None else "connect it"
         givers = [s.id for s in self.registry if any(out.type == input.type for out in s.outputs.values())] if input.widget is None else []
         hint = way + (f"; {', '.join(f'`{g}`' for g in givers[:3])} can give {input.type}" if givers else "")
         self.problem(MissingInput, f"nothing is connected, and it wants {input.type}", id, input.name, hint)
 
+    def report_cut(self, id: str, input: InputSpec, link: Link) -> None:
+        """A required input whose link ends at a muted node, or at a bypassed one that has nothing to pass on."""
+        muted = self.document.nodes[link.node].mode == "muted"
+        if (not muted and link.node not in self.specs) or self.is_full():
+            return
+        why = "is muted" if muted else f"is bypassed and has nothing to pass on as `{shorten(link.output)}`"
+        message = f"wants {input.type}, but node {self.call_node(link.node)} {why}"
+        self.problem(MissingInput, message, id, input.name, "activate that node, or connect another one")
+
     def report_extra(self, id: str, spec: NodeSpec, given: Mapping[str, Any]) -> None:
         for name in given:
-            if name not in spec.inputs:
+            if name not in spec.inputs and not self.is_full():
                 names = ", ".join(f"`{known}`" for known in spec.inputs) or "none"
-                self.problem(
-                    UnknownInput, f"{spec.id} has no input of that name", id, name, did_you_mean(name, spec.inputs, f"it has: {names}")
-                )
+                hint = did_you_mean(name, spec.inputs, f"it has: {names}")
+                self.problem(UnknownInput, f"{spec.id} has no input of that name", id, name, hint)
 
-    def check_literal(self, id: str, input: InputSpec, value: Any) -> Any:
+    def check_literal(self, id: str, input: InputSpec, value: Any, bound: Mapping[str, Type]) -> Any:
         try:
-            return check_value(input, value, self.files)
+            return check_value(replace(input, type=substitute(input.type, bound)) if bound else input, value, self.files)
         except NodegraphError as error:
-            self.problems.append(error.at(id, self.document.nodes[id].type, input.name))
+            if not self.is_full():
+                self.problems.append(error.at(id, self.document.nodes[id].type, input.name))
             return None
 
     # ------------------------------------------------------------------------- what to run
 
     def choose_targets(self, targets: Iterable[str] | None) -> tuple[str, ...]:
-        if targets is not None:
-            chosen = tuple(targets)
-            for id in chosen:
-                if id not in self.specs or self.entries[id].mode != "active":
-                    hint = did_you_mean(id, self.document.nodes, "give the id of an active node")
-                    self.problems.append(NothingToRun(f"there is no node {shorten(id)} to run", hint=hint))
+        active = self.document.nodes
+        if targets is None:
+            chosen = tuple(id for id, spec in self.specs.items() if spec.output_node and active[id].mode == "active")
+            if not chosen and not self.problems:
+                message = "no node in the workflow saves or shows anything"
+                self.problems.append(NothingToRun(message, hint="add `SaveImage` or `PreviewImage`"))
             return chosen
-        chosen = tuple(id for id, spec in self.specs.items() if spec.output_node and self.entries[id].mode == "active")
-        if not chosen and not self.problems:
-            self.problems.append(NothingToRun("no node in the workflow saves or shows anything", hint="add `SaveImage` or `PreviewImage`"))
+        chosen = tuple(dict.fromkeys([targets] if isinstance(targets, str) else targets))
+        for id in chosen:
+            if id not in active and not self.is_full():
+                hint = did_you_mean(id, active, "give the id of an active node")
+                self.problems.append(NothingToRun(f"there is no node {shorten(id)} to run", hint=hint))
+            elif id in active and active[id].mode != "active" and not self.is_full():
+                self.problem(NothingToRun, f"it is to be run, but it is {active[id].mode}", id, hint="activate it")
         return chosen
+
+
+_NOTHING: Final[Mapping[str, Type]] = {}
+
+
+def _upgrade(spec: NodeSpec, version: int, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs of an older version of a node as the present one has them. Raises BadVersion if its own code cannot do it."""
+    assert spec.upgrade is not None
+    hint = f"the fault is in `upgrade` of {spec.id}; set the inputs anew and save with version {spec.version}"
+    try:
+        found = spec.upgrade(version, dict(inputs))
+    except Exception as error:
+        message = f"it cannot be brought from version {version} to {spec.version}: {type(error).__name__}: {shorten(str(error))}"
+        raise BadVersion(message, hint=hint) from error
+    if not isinstance(found, dict):
+        raise BadVersion(f"bringing it from version {version} to {spec.version} gave no inputs, but {shorten(found, 40)}", hint=hint)
+    return found
+
+
+def _walk_back(start: str, before: Mapping[str, list[str]], component: Mapping[str, int]) -> list[str]:
+    """A cycle among the nodes that depend on each other, in the direction in which values would flow."""
+    path: list[str] = []
+    place: dict[str, int] = {}
+    id = start
+    while id not in place:
+        place[id] = len(path)
+        path.append(id)
+        id = next(source for source in before[id] if component[source] == component[start])
+    cycle = path[place[id] :][::-1]
+    first = cycle.index(start) if start in cycle else 0
+    return cycle[first:] + cycle[:first]
 
 
 def _bypass(spec: NodeSpec, entry: NodeEntry, output: str, wanted: Type) -> Link | None:
@@ -347,6 +441,14 @@ def _bypass(spec: NodeSpec, entry: NodeEntry, output: str, wanted: Type) -> Link
     return None
 
 
+def unify(target: Type, source: Type, bound: dict[str, Type]) -> None:
+    """Note what the variables in `target` stand for if `source` meets it: the wider type if they already stand for something."""
+    if isinstance(target, Var):
+        bound[target.name] = join(bound[target.name], source) if target.name in bound else source
+    elif isinstance(target, ListOf):
+        unify(target.item, source.item if isinstance(source, ListOf) else source, bound)
+
+
 def substitute(type_: Type, bound: Mapping[str, Type]) -> Type:
     """A type with its variables replaced by what they stand for; unbound ones may be anything."""
     if isinstance(type_, Var):
@@ -356,80 +458,3 @@ def substitute(type_: Type, bound: Mapping[str, Type]) -> Type:
     if isinstance(type_, Union):
         return Union(tuple(substitute(member, bound) for member in type_.members))
     return type_
-
-
-def check_value(input: InputSpec, value: Any, files: Files | None = None) -> Any:
-    """A literal checked against type, range, choices and files of its input, and returned in the form the node gets.
-
-    Raises BadValue, OutOfRange, NotAChoice, ModelNotFound, FileMissing or UnsafePath. Wrong values are refused, never repaired.
-    """
-    if input.mapped and type(value) is list:
-        return [check_value_one(input, item, files) for item in value]
-    return check_value_one(input, value, files)
-
-
-def check_value_one(input: InputSpec, value: Any, files: Files | None) -> Any:
-    if value is None and input.optional:
-        return None
-    if input.choices is not None:
-        return _check_choice(input, value)
-    if not fits(input.type, value) or (input.widget is None and not _plain(input.type, value)):
-        raise BadValue(f"{shorten(value)} is {_article(type_name(value))}; it wants {input.type}", hint=_value_hint(input))
-    if type(value) is float and not math.isfinite(value):
-        raise BadValue(f"{value} is not a finite number", hint=_value_hint(input))
-    if input.minimum is not None or input.maximum is not None:
-        _check_range(input, value)
-    if input.folder is not None and files is not None:
-        files.find(input.folder, value)
-    if type(value) is int:
-        value = _to_float(value) if getattr(input.type, "cls", None) is float else value
-    return convert(input.type, value)
-
-
-def _plain(type_: Type, value: Any) -> bool:
-    """Inputs without a widget take plain data only if their type says so (`list[str]`, anything, a variable)."""
-    return isinstance(type_, ListOf | Var | type(ANY)) or isinstance(value, bool | int | float | str)
-
-
-def _to_float(value: int) -> float:
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise OutOfRange(f"a whole number of {len(str(value))} digits is too large", hint="use a smaller number") from error
-
-
-def _check_choice(input: InputSpec, value: Any) -> Any:
-    for choice in input.choices or ():
-        if choice == value and type(choice) is type(value):
-            return choice
-    names = ", ".join(str(choice) for choice in (input.choices or ())[:20])
-    guess = did_you_mean(value, [c for c in input.choices or () if isinstance(c, str)]) if isinstance(value, str) else None
-    raise NotAChoice(
-        f"{shorten(value)} is not one of its choices", hint=f"{guess} The choices: {names}" if guess else f"the choices: {names}"
-    )
-
-
-def _check_range(input: InputSpec, value: float) -> None:
-    low, high = input.minimum, input.maximum
-    if (low is not None and value < low) or (high is not None and value > high):
-        raise OutOfRange(f"{shorten(value)} is outside {_bounds(low, high)}", hint=_value_hint(input))
-
-
-def _bounds(low: float | None, high: float | None) -> str:
-    if low is None:
-        return f"the range up to {high}"
-    return f"the range from {low}" if high is None else f"the range {low} to {high}"
-
-
-def _value_hint(input: InputSpec) -> str:
-    if input.widget is None:
-        return "connect an output to it"
-    if input.minimum is not None or input.maximum is not None:
-        return f"give a number in {_bounds(input.minimum, input.maximum)}" + ("" if input.required else f"; the default is {input.default}")
-    return f"give {_article(str(input.type))}" + ("" if input.required else f"; the default is {shorten(input.default)}")
-
-
-def _article(word: str) -> str:
-    if word in ("nothing", "text"):
-        return word
-    return f"an {word}" if word[:1] in "aeiou" else f"a {word}"

@@ -7,12 +7,12 @@ type tags, files by content) and, for links, the key of the parent and the name 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any, Final
 
 from nodegraph.document import Link
-from nodegraph.errors import NodeFailed, NodegraphError
+from nodegraph.errors import NodeFailed, NodegraphError, shorten
 from nodegraph.files import Files
 from nodegraph.graph import Graph, GraphNode
 from nodegraph.registry import Registry
@@ -23,11 +23,15 @@ SIZE: Final = 16
 
 
 def digest(data: bytes) -> Key:
-    return blake2b(data, digest_size=SIZE).digest()
+    found: bytes = blake2b(data, digest_size=SIZE).digest()
+    return found
 
 
 def canonical(value: Any) -> bytes:
-    """Bytes that differ whenever plain values differ, types included: `1`, `True`, `1.0` and `"1"` are four things."""
+    """Bytes that differ whenever plain values differ, types included: `1`, `True`, `1.0` and `"1"` are four things.
+
+    No value's bytes begin those of another, so values written one after the other stay apart. Raises TypeError for what is not plain.
+    """
     kind = type(value)
     if kind is str:
         data: bytes = value.encode("utf-8", "surrogatepass")
@@ -41,9 +45,9 @@ def canonical(value: Any) -> bytes:
     if value is None:
         return b"N"
     if kind is bytes:
-        return b"b%d:" % len(value) + value
+        return b"b%d:%b" % (len(value), value)
     if kind is list or kind is tuple:
-        return b"[%d:" % len(value) + b"".join(map(canonical, value))
+        return (b"[%d:" if kind is list else b"(%d:") % len(value) + b"".join(map(canonical, value))
     if kind is dict:
         return b"{%d:" % len(value) + b"".join(canonical(k) + canonical(value[k]) for k in sorted(value))
     raise TypeError(f"{kind.__name__} is no plain value")
@@ -82,29 +86,33 @@ class KeyMaker:
                 value = inputs[name]
                 kind = type(value)
                 if input.folder is not None:
-                    parts.append(self.file_part(input.folder, value))
+                    parts.append(self.file_part(node, name))
                 elif kind is int:
                     parts.append(b"i%d;" % value)
                 else:
                     parts.append(canonical(value))
         if spec.fingerprint is not None or not spec.cached:
             parts.append(self.outside(node))
-        return blake2b(b"\0".join(parts), digest_size=SIZE).digest()
+        return digest(b"\0".join(parts))
 
-    def actual_key(self, node: GraphNode, value_ids: Mapping[Link, Key], unused: Iterable[str] = ()) -> Key:
+    def actual_key(self, node: GraphNode, value_ids: Mapping[Link, Key]) -> Key:
         """The key by what really came in: identities of values in place of keys of parents.
 
         Two runs whose parents differ but gave equal values agree here; that is what early cut-off looks up.
         """
-        parts = [b"A", self.prefix(node.spec)]
+        parts = [b"M" if node.mapped else b"A", self.prefix(node.spec)]
         for name, input in node.spec.inputs.items():
             link = node.links.get(name)
-            if link is None:
-                value = node.inputs[name]
-                parts.append(canonical(value) if input.folder is None else self.file_part(input.folder, value))
+            if link is not None:
+                parts.append(b"L")
+                parts.append(value_ids[link])
+            elif input.folder is not None:
+                parts.append(self.file_part(node, name))
             else:
-                parts.append(b"U" if name in unused else value_ids[link])
-        return blake2b(b"\0".join(parts), digest_size=SIZE).digest()
+                parts.append(canonical(node.inputs[name]))
+        for name, target in node.casts.items():
+            parts.append(f"C{name} {target}".encode())
+        return digest(b"\0".join(parts))
 
     def prefix(self, spec: NodeSpec) -> bytes:
         known = self._prefixes.get(spec.id)
@@ -115,9 +123,20 @@ class KeyMaker:
             self._prefixes[spec.id] = known
         return known
 
-    def file_part(self, folder: str, value: Any) -> bytes:
-        names = value if isinstance(value, list) else [value]
-        return b"".join(b"N" if name is None else b"h" + self._hash_file(self._files.find(folder, name)).encode() for name in names)
+    def file_part(self, node: GraphNode, name: str) -> bytes:
+        """The contents of the file, or of the list of files, that an input names."""
+        folder, value = node.spec.inputs[name].folder, node.inputs[name]
+        try:
+            if type(value) is list:
+                return b"[%d:" % len(value) + b"".join(self.file_hash(folder, item) for item in value)
+            return self.file_hash(folder, value)
+        except NodegraphError as error:
+            raise error.at(node.root or node.id, node.spec.id, name) from None
+
+    def file_hash(self, folder: str | None, value: Any) -> bytes:
+        if value is None or folder is None:
+            return b"N"
+        return canonical(self._hash_file(self._files.find(folder, value)))
 
     def outside(self, node: GraphNode) -> bytes:
         if not node.spec.cached:
@@ -127,9 +146,14 @@ class KeyMaker:
         try:
             return canonical(node.spec.fingerprint(**literals))
         except NodegraphError as error:
-            raise error.at(node.id, node.spec.id) from error
+            raise error.at(node.root or node.id, node.spec.id) from None
         except Exception as error:
-            raise NodeFailed(f"its fingerprint failed: {type(error).__name__}: {error}", node=node.id, node_type=node.spec.id) from error
+            raise NodeFailed(
+                f"its fingerprint failed: {type(error).__name__}: {shorten(str(error), 200)}",
+                hint="this is a fault of the node; `fingerprint` must return plain values",
+                node=node.root or node.id,
+                node_type=node.spec.id,
+            ) from error
 
     def explain(self, node: GraphNode, keys: Mapping[str, Key]) -> dict[str, str]:
         """The parts of a node's key by name, in short form, so that two records show which part changed."""
@@ -139,12 +163,19 @@ class KeyMaker:
             if link is not None:
                 parts[f"input `{name}`"] = f"node {link.node} `{link.output}` {keys[link.node].hex()[:12]}"
             elif input.folder is not None:
-                parts[f"input `{name}`"] = f"{node.inputs[name]} {self.file_part(input.folder, node.inputs[name]).decode()[:13]}"
+                told = digest(self.file_part(node, name)).hex()[:12]
+                parts[f"input `{name}`"] = f"file {shorten(node.inputs[name])} {told}"
             else:
-                parts[f"input `{name}`"] = repr(node.inputs[name])[:200]
+                parts[f"input `{name}`"] = _in_short(node.inputs[name])
         if node.spec.fingerprint is not None or not node.spec.cached:
-            parts["outside"] = self.outside(node).hex()[:24]
+            parts["outside"] = digest(self.outside(node)).hex()[:12]
         return parts
+
+
+def _in_short(value: Any) -> str:
+    """A literal, cut where it is long; two that differ never look alike."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:160]}… {digest(canonical(value)).hex()[:12]}"
 
 
 def what_changed(before: Mapping[str, str] | None, after: Mapping[str, str]) -> list[str]:
@@ -154,14 +185,17 @@ def what_changed(before: Mapping[str, str] | None, after: Mapping[str, str]) -> 
     lines = []
     for name in [*after, *[n for n in before if n not in after]]:
         old, new = before.get(name), after.get(name)
-        if old == new:
-            continue
-        if new is not None and new.startswith("node "):
-            lines.append(
-                f"{name}: {' '.join(new.split()[:2])} gives another result"
-                if old and old.split()[:3] == new.split()[:3]
-                else f"{name}: now from {new.rsplit(' ', 1)[0]}"
-            )
-        else:
-            lines.append(f"{name}: {old} -> {new}")
+        if old != new:
+            lines.append(_change(name, old, new))
     return lines
+
+
+def _change(name: str, old: str | None, new: str | None) -> str:
+    if new is not None and new.startswith(("node ", "file ")):
+        source = new.rpartition(" ")[0]
+        same = old is not None and old.rpartition(" ")[0] == source
+        kept = "gives another result" if new.startswith("node ") else "has other contents"
+        return f"{name}: {source} {kept}" if same else f"{name}: now from {source}"
+    if name == "outside":
+        return "what it reads outside the workflow changed"
+    return f"{name}: {old} -> {new}"

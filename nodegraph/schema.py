@@ -53,6 +53,11 @@ class InputSpec:
     def required(self) -> bool:
         return self.default is REQUIRED
 
+    @property
+    def limited(self) -> bool:
+        """Whether it takes only some values of its type."""
+        return self.choices is not None or self.minimum is not None or self.maximum is not None
+
     def to_json(self) -> dict[str, Any]:
         out: dict[str, Any] = {"type": to_text(self.type), "required": self.required}
         if not self.required:
@@ -104,6 +109,8 @@ class NodeSpec:
     named_outputs: bool = False
     """the function returns a NamedTuple: one field an output"""
     generic: bool = False
+    special: tuple[str, ...] = ()
+    """inputs that are not simply passed on: Lazy, Ref and lists"""
     status: Literal["stable", "beta", "deprecated"] = "stable"
     pack: str = ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from nodegraph import Blocked, Call, Context, Each, Expand, InputRefused, Lazy, Ref, Result, Seed, Slider, node
 
@@ -98,6 +98,30 @@ def count(to: int) -> list[int]:
 def double(a: Each[int], plus: Each[int] = 0) -> int:
     """Twice each, plus something."""
     return 2 * a + plus
+
+
+@node("Pick", category="toys")
+def pick(items: list[T], index: int = 0) -> T:
+    """One item of a list of anything."""
+    return items[index]
+
+
+@node("Mean", category="toys")
+def mean(values: list[float]) -> float:
+    """The mean of a list."""
+    return sum(values) / len(values)
+
+
+@node("Mode", category="toys")
+def mode(name: Literal["low", "high"] = "low", level: Annotated[int, Slider(0, 9)] = 0) -> str:
+    """A choice and a bounded number."""
+    return f"{name} {level}"
+
+
+@node("Anything", category="toys")
+def anything(value: Any) -> Any:
+    """Pass on whatever comes, and promise nothing."""
+    return value
 
 
 @node("If", category="toys")
