@@ -46,11 +46,12 @@ def write(stream: IO[bytes], value: Any) -> None:
     """Raises NotStorable before anything is written."""
     header, buffers = dump(value)
     header += b" " * (-(PREFIX + len(header)) % ALIGN)
-    check = blake2b(header, digest_size=CHECK)
+    sized = len(header).to_bytes(8, "little") + header
+    check = blake2b(sized, digest_size=CHECK)
     for buffer in buffers:
         check.update(buffer)
         check.update(_padding(buffer.nbytes))
-    stream.write(MAGIC + check.digest() + len(header).to_bytes(8, "little") + header)
+    stream.write(MAGIC + check.digest() + sized)
     for buffer in buffers:
         stream.write(buffer)
         stream.write(_padding(buffer.nbytes))
@@ -65,15 +66,15 @@ def read(data: bytes) -> Any:
     """The value in `data`. Raises ValueError if it is damaged, or of classes that are not there."""
     if data[: len(MAGIC)] != MAGIC or len(data) < PREFIX:
         raise ValueError("not a stored result")
-    check, size = data[len(MAGIC) : len(MAGIC) + CHECK], int.from_bytes(data[PREFIX - 8 : PREFIX], "little")
-    body = memoryview(data)[PREFIX:]
-    if size > min(MAX_HEADER, len(body)) or blake2b(body, digest_size=CHECK).digest() != check:
+    check, sized = data[PREFIX - 8 - CHECK : PREFIX - 8], memoryview(data)[PREFIX - 8 :]
+    if blake2b(sized, digest_size=CHECK).digest() != check:
         raise ValueError("a damaged stored result")
     try:
-        header = json.loads(bytes(body[:size]))
-        buffers, offset = [], size
+        offset = 8 + int.from_bytes(sized[:8], "little")
+        header = json.loads(bytes(sized[8:offset]))
+        buffers = []
         for length in header["sizes"]:
-            buffers.append(body[offset : offset + length])
+            buffers.append(sized[offset : offset + length])
             offset += length + -length % ALIGN
         return _unpack(header["tree"], buffers)
     except (TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError, NodegraphError) as error:
