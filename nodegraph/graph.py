@@ -197,7 +197,9 @@ class _Builder:
             passed = None
             if link.node in self.entries and link.node not in seen:
                 seen.add(link.node)
-                passed = _bypass(self.specs[link.node], self.entries[link.node], link.output, target.type if target is not None else ANY)
+                passed = handed_on(
+                    self.specs[link.node], self.entries[link.node].inputs, link.output, target.type if target is not None else ANY
+                )
             if passed is None:
                 self.cut[id, name] = link
                 return None
@@ -423,22 +425,15 @@ def _walk_back(start: str, before: Mapping[str, list[str]], component: Mapping[s
     return cycle[first:] + cycle[:first]
 
 
-def _bypass(spec: NodeSpec, entry: NodeEntry, output: str, wanted: Type) -> Link | None:
-    """The link that stands for an output of a bypassed node: the input in the same place if its type fits, else the first that does."""
-    offered = spec.outputs.get(output)
-    names = list(spec.inputs)
-    place = list(spec.outputs).index(output) if offered is not None else -1
-    linked = {name: value for name, value in entry.inputs.items() if type(value) is Link and name in spec.inputs}
-    inputs = [names[place]] if 0 <= place < len(names) else []
-    for name in [*inputs, *[n for n in names if offered is not None and spec.inputs[n].type == offered.type], *names]:
-        if (
-            name in linked
-            and offered is not None
-            and accepts(offered.type, spec.inputs[name].type)
-            and accepts(wanted, spec.inputs[name].type)
-        ):
-            return linked[name]
-    return None
+def handed_on(spec: NodeSpec, inputs: Mapping[str, Any], output: str, wanted: Type) -> Link | None:
+    """The link that stands for an output of a bypassed node: of the input in the same place if its type fits, else of the first that does."""
+    if output not in spec.outputs:
+        return None
+    offered = spec.outputs[output].type
+    linked = [entry for entry in spec.inputs.values() if type(inputs.get(entry.name)) is Link]
+    place = [*spec.inputs][list(spec.outputs).index(output) :][:1]
+    ranked = sorted(linked, key=lambda entry: 0 if entry.name in place else 1 if entry.type == offered else 2)
+    return next((inputs[e.name] for e in ranked if accepts(offered, e.type) and accepts(wanted, e.type)), None)
 
 
 def unify(target: Type, source: Type, bound: dict[str, Type]) -> None:

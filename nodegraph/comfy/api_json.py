@@ -15,7 +15,8 @@ from nodegraph.comfy.constants import as_text, coerce, describe, is_slot, other_
 from nodegraph.comfy.converted import Converted, Warnings
 from nodegraph.document import MAX_NODES, Document, Link, NodeEntry
 from nodegraph.errors import BadLink, Cycle, GraphTooLarge, NodegraphError, NotConvertible, Problems, UnknownFormat, shorten
-from nodegraph.types import ANY, Type, accepts
+from nodegraph.graph import handed_on
+from nodegraph.types import ANY, Type
 
 if TYPE_CHECKING:
     from nodegraph.registry import Registry
@@ -292,19 +293,15 @@ class _Writer:
         return value
 
     def _handed_on(self, source: NodeEntry, output: str, wanted: Type) -> Any:
-        """The link that stands for an output of a bypassed node: of the input in the same place if it fits, else of the first that does."""
+        """What stands for an output of a bypassed node, or _MISSING."""
         spec = self.registry.specs.get(source.type)
         if spec is None:
             fault = f"the bypassed node {shorten(source.type)!r} is of no known type, so what it hands on is unknown"
             raise NotConvertible(fault, hint="remove the node, or install the pack it comes from")
         if output not in spec.outputs:
             raise BadLink(f"{spec.id} has no output `{shorten(output)}`", hint=f"it has {', '.join(spec.outputs) or 'none'}")
-        offered = spec.outputs[output].type
-        linked = [entry for entry in spec.inputs.values() if type(source.inputs.get(entry.name)) is Link]
-        place = [*spec.inputs][list(spec.outputs).index(output) :][:1]
-        ranked = sorted(linked, key=lambda entry: 0 if entry.name in place else 1 if entry.type == offered else 2)
-        fitting = (entry for entry in ranked if accepts(offered, entry.type) and accepts(wanted, entry.type))
-        return next((source.inputs[entry.name] for entry in fitting), _MISSING)
+        found = handed_on(spec, source.inputs, output, wanted)
+        return _MISSING if found is None else found
 
     def _slot(self, link: Link) -> int:
         type_ = self.nodes[link.node].type
