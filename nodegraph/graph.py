@@ -426,7 +426,7 @@ def _walk_back(start: str, before: Mapping[str, list[str]], component: Mapping[s
 
 
 def handed_on(spec: NodeSpec, inputs: Mapping[str, Any], output: str, wanted: Type) -> Link | None:
-    """The link that stands for an output of a bypassed node: of the input in the same place if its type fits, else of the first that does."""
+    """The link that stands for an output of a bypassed node: of the input in the same place if its type fits, else the first that fits."""
     if output not in spec.outputs:
         return None
     offered = spec.outputs[output].type
