@@ -197,7 +197,7 @@ class LoadedUpscaler:
     dtype: torch.dtype
 
     @torch.inference_mode()
-    def enlarge(self, image: Image, tile: int = 256, overlap: int = 16, track: Callable[[Any], Any] = iter) -> Image:
+    def enlarge(self, image: Image, tile: int = 512, overlap: int = 32, track: Callable[[Any], Any] = iter) -> Image:
         """Pictures `scale` times as large, worked on in overlapping tiles so that memory does not grow with the picture."""
         from nodegraph.diffusion.tiles import in_tiles
 

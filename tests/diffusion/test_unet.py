@@ -74,9 +74,7 @@ def test_control_residuals_are_added_where_diffusers_adds_them(net: UNet) -> Non
         net(x, t, context)
     residuals = [torch.randn_like(skip) for skip in recorded]
     middle = torch.randn_like(recorded[-1])
-    theirs = unet_twin(net, SD1)(
-        x, t, context, down_block_additional_residuals=residuals, mid_block_additional_residual=middle
-    ).sample
+    theirs = unet_twin(net, SD1)(x, t, context, down_block_additional_residuals=residuals, mid_block_additional_residual=middle).sample
     assert relative(net(x, t, context, control={"output": residuals, "middle": [middle]}), theirs) < 1e-5
 
 
