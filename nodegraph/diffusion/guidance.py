@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from nodegraph.diffusion.entries import Prompt, fill_counterparts
 from nodegraph.diffusion.predictions import ModelSampling
-from nodegraph.diffusion.regions import Area, Mask, fill_counterparts, region_weight
+from nodegraph.diffusion.regions import Area, region_weight
 from nodegraph.errors import InputRefused
 
 Branch = Literal["cond", "uncond"]
@@ -23,36 +24,6 @@ Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 # Contexts of different lengths are repeated to a common length, but never to more than this many times the shortest.
 MAX_REPEATS = 4
-
-
-@dataclass(frozen=True, eq=False)
-class Prompt:
-    """One conditioning entry.
-
-    context: (1, L, D) or (B, L, D) token states of the text encoder
-    pooled: (1, P) or (B, P) vector for models that take one, else None
-    strength: weight against other entries at the same place
-    area: the part of the latent that the network sees for this entry, None for all of it
-    mask: weight per latent pixel
-    start, end: fractions of the schedule between which the entry takes part
-    extras: more inputs of the network by name, such as "concat" (1, C, h, w) for an inpainting model; tensors are repeated to the batch and
-        cut to `area` where they are as large as the latent
-    control: anything that hooks of the network read for the rows of this entry (control nets); entries share a model call only if equal
-    """
-
-    context: Tensor
-    pooled: Tensor | None = None
-    strength: float = 1.0
-    area: Area | None = None
-    mask: Mask | None = None
-    start: float = 0.0
-    end: float = 1.0
-    extras: Mapping[str, Tensor] = field(default_factory=dict)
-    control: tuple[Any, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.context.ndim != 3:
-            raise InputRefused(f"a prompt's context must be (1, tokens, width), got {tuple(self.context.shape)}")
 
 
 @dataclass(frozen=True, eq=False)

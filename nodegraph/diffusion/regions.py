@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from nodegraph.errors import InputRefused
-
-if TYPE_CHECKING:
-    from nodegraph.diffusion.guidance import Prompt
 
 FEATHER = 8  # latent pixels over which an area fades at an edge inside the picture
 
@@ -128,27 +123,3 @@ def _bounds(mask: Tensor) -> Area | None:
         return None
     y, x = int(rows[0]), int(columns[0])
     return Area(int(rows[-1]) + 1 - y, int(columns[-1]) + 1 - x, y, x)
-
-
-def fill_counterparts(positive: Sequence[Prompt], negative: Sequence[Prompt]) -> tuple[list[Prompt], list[Prompt]]:
-    """Give every entry with an area one on the other side with the same area, so that both branches see the same crop.
-
-    The counterpart takes region and strength from the entry, and what is said from the smallest entry of its own side that covers the area.
-    """
-    full_negative = [*negative, *_counterparts(positive, negative)]
-    full_positive = [*positive, *_counterparts(negative, positive)]
-    return full_positive, full_negative
-
-
-def _counterparts(entries: Sequence[Prompt], others: Sequence[Prompt]) -> list[Prompt]:
-    found: list[Prompt] = []
-    for entry in entries:
-        cover = _smallest_cover(entry.area, [*others, *found]) if entry.area else None
-        if cover is not None and cover.area != entry.area:
-            found.append(replace(cover, strength=entry.strength, area=entry.area, mask=entry.mask, start=entry.start, end=entry.end))
-    return found
-
-
-def _smallest_cover(area: Area, entries: Sequence[Prompt]) -> Prompt | None:
-    covering = [e for e in entries if e.area is None or e.area.holds(area)]
-    return min(covering, key=lambda e: (e.area is None, e.area.height * e.area.width if e.area else 0), default=None)

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nodegraph.diffusion.guidance import Denoiser, Guidance, Net, Prompt, make_denoiser
+from nodegraph.diffusion.entries import Prompt
+from nodegraph.diffusion.guidance import Denoiser, Guidance, Net, make_denoiser
 from nodegraph.diffusion.guidance import cfg as plain_cfg
 from nodegraph.diffusion.noise import NoiseSource
 from nodegraph.diffusion.predictions import ModelSampling

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nodegraph.diffusion.guidance import Prompt
+from nodegraph.diffusion.entries import Prompt
 from nodegraph.diffusion.values import Conditioning, Image, Latent
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from nodegraph.diffusion.guidance import GuidanceCall, NetCall, Prompt, cfg, make_denoiser, rescale_cfg
+from nodegraph.diffusion.entries import Prompt
+from nodegraph.diffusion.guidance import GuidanceCall, NetCall, cfg, make_denoiser, rescale_cfg
 from nodegraph.diffusion.predictions import ModelSampling
 from nodegraph.diffusion.regions import Area, Mask, region_weight
 from nodegraph.errors import InputRefused

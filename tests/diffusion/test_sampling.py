@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nodegraph.diffusion.guidance import NetCall, Prompt
+from nodegraph.diffusion.entries import Prompt
+from nodegraph.diffusion.guidance import NetCall
 from nodegraph.diffusion.predictions import DiscreteSchedule, FlowSchedule, ModelSampling, Prediction
 from nodegraph.diffusion.preview import SD15, SDXL, fit_factors, latent_to_rgb
 from nodegraph.diffusion.samplers import SAMPLERS

@@ -9,7 +9,8 @@ import pytest
 import torch
 from tiny import METADATA, tiny_parts, write_tiny_checkpoint
 
-from nodegraph.diffusion.guidance import NetCall, Prompt
+from nodegraph.diffusion.entries import Prompt
+from nodegraph.diffusion.guidance import NetCall
 from nodegraph.diffusion.handles import Model, Patch, TextEncoder, Vae, WeightsRef
 from nodegraph.diffusion.loaded import LoadedModel
 from nodegraph.diffusion.models.attention import AttnCall, Proceed

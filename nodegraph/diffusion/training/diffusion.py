@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nodegraph.diffusion.guidance import NetCall, Prompt
+from nodegraph.diffusion.entries import Prompt
+from nodegraph.diffusion.guidance import NetCall
 from nodegraph.diffusion.models.clip_config import ClipTextConfig
 from nodegraph.diffusion.models.clip_text import ClipText
 from nodegraph.diffusion.models.unet import UNet, zero_output_layers
