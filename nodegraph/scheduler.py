@@ -91,6 +91,7 @@ class Run:
         self.expanding: dict[str, _Open] = {}
         self.turns: dict[str, int] = {}
         self.started: set[str] = set()
+        self.arrived: set[str] = set()
         self.executed: list[str] = []
         self.cached: list[str] = []
         self.early: list[ev.Event] | None = []
@@ -169,7 +170,8 @@ class Run:
                 continue
             entry = self.look_up(id)
             if entry is not None:
-                self.cached.append(id)
+                if id not in self.arrived:
+                    self.cached.append(id)
                 self.arrive(id, entry, cached=True)
                 continue
             node = self.nodes[id]
@@ -202,7 +204,9 @@ class Run:
         while todo:
             id, entry = todo.pop()
             self.entries[id] = entry
-            if self.emit is not ev.ignore and (entry.shown or not cached):
+            again = cached and id in self.arrived
+            self.arrived.add(id)
+            if self.emit is not ev.ignore and not again and (entry.shown or not cached or id in self.started):
                 self.tell(ev.NodeFinished(id, self.nodes[id].spec.id, 0.0 if cached else entry.seconds, cached, entry.shown))
             for consumer in self.consumers.pop(id, ()):
                 self.waiting[consumer] -= 1

@@ -130,6 +130,12 @@ def choose(on: bool, yes: Lazy[T], no: Lazy[T]) -> T:
     return yes.get() if on else no.get()
 
 
+@node("Later", category="toys")
+def later(a: Lazy[int], b: int = 0) -> int:
+    """Add, but ask for the first number only when called."""
+    return a.get() + b
+
+
 @node("Greater", category="toys")
 def greater(a: int, b: int = 0) -> bool:
     """Whether a > b."""
