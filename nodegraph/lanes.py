@@ -115,7 +115,6 @@ class Lanes:
         except BaseException as error:  # noqa: BLE001 - a fault of the engine; it must end the run, not hang it
             with self.lock:
                 self._crash = error
-                self._running = 0
                 self.stop()
 
     # ------------------------------------------------------------------------------- what comes next; lock held
@@ -175,7 +174,7 @@ class Lanes:
         return bool(waiting) and not self._stopped and not self._cancelled.is_set()
 
     def _is_over(self) -> bool:
-        if self._running:
+        if self._running and self._crash is None:
             return False
         return self._stopped or self._cancelled.is_set() or not (self._ready or self._ready_device)
 

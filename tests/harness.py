@@ -14,7 +14,7 @@ from nodegraph.calling import Caller
 from nodegraph.content import hash_file
 from nodegraph.document import Document, Link, NodeEntry
 from nodegraph.errors import NodegraphError, Problems
-from nodegraph.events import Event
+from nodegraph.events import Event, listener
 from nodegraph.files import Files, is_unchanged
 from nodegraph.graph import Graph, build
 from nodegraph.keys import Key, KeyMaker
@@ -134,9 +134,10 @@ class Harness:
             if emit is not None:
                 emit(event)
 
-        caller = Caller(self.registry, self.files, tell, stop)
+        sink = listener(tell, stop)
+        caller = Caller(self.registry, self.files, sink, stop)
         kept = cache if cache is not None else Cache()
-        run = kind(graph, self.key_maker(), kept, caller, emit=tell, valid=self.valid, cancelled=stop, helpers=helpers)
+        run = kind(graph, self.key_maker(), kept, caller, emit=sink, valid=self.valid, cancelled=stop, helpers=helpers)
         return run, events
 
     def run(
