@@ -30,7 +30,9 @@ from nodegraph.overrides import apply_overrides
 from nodegraph.plan import Plan, plan
 from nodegraph.registry import Registry, builtin_registry
 from nodegraph.scheduler import Run, RunResult
+from nodegraph.schema import NodeSpec
 from nodegraph.settings import Settings, default_settings
+from nodegraph.types import Socket
 
 Workflow = str | Path | Document | Mapping[str, Any]
 
@@ -136,7 +138,11 @@ class Engine:
         keys = self.key_maker()
         all_keys = keys.keys(graph)
         before = self._remembered(name)
-        return {id: what_changed(before.get(id), keys.explain(graph.nodes[id], all_keys)) for id in self.plan(graph).run}
+        reasons = {}
+        for id in self.plan(graph).run:
+            lines = what_changed(before.get(id), keys.explain(graph.nodes[id], all_keys))
+            reasons[id] = lines or (["what it gives names weights, which are never kept"] if gives_handle(graph.nodes[id].spec) else [])
+        return reasons
 
     def remember(self, graph: Graph, name: str) -> None:
         """Keep the parts of every key under `name`, for a later `explain`."""
@@ -163,6 +169,10 @@ class Engine:
         except (OSError, ValueError):
             return {}
         return {id: parts for id, parts in data.items() if isinstance(parts, dict)} if isinstance(data, dict) else {}
+
+
+def gives_handle(spec: NodeSpec) -> bool:
+    return any(isinstance(output.type, Socket) and output.type.handle for output in spec.outputs.values())
 
 
 def _read(workflow: str | Path | Mapping[str, Any]) -> Document:

@@ -43,8 +43,9 @@ def nobody_wakes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
     yield
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("nodegraph")] == []
+    assert [thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith("nodegraph")] == []
 
 
 def meeting(toys: Harness, count: int, name: str = "Meet") -> threading.Barrier:
@@ -470,6 +471,18 @@ def test_blocked_items_of_a_list_are_skipped(toys: Harness) -> None:
     toys.registry.add(odd)
     nodes: Nodes = {"o": ("Odd", {"a": [1, 2, 3]}), "p": ("Odd", {"a": link("o.int")}), "s": ("Sum", {"values": link("p.int")})}
     assert toys.run(nodes, ["s"]).value("s") == 4
+
+
+def test_an_async_node_whose_lazy_input_is_blocked_is_skipped(toys: Harness) -> None:
+    @node("Ask", category="test")
+    async def ask(a: Lazy[int]) -> int:
+        """Ask for it."""
+        return a.get()
+
+    toys.registry.add(ask)
+    nodes: Nodes = {"g": ("Gate", {"a": 1, "open": False}), "x": ("Ask", {"a": link("g.int")}), "s": ("Show", {"value": link("x.int")})}
+    outcome = toys.run(nodes)
+    assert (outcome.status, outcome.result.shown) == ("done", {})
 
 
 def asynchronously(toys: Harness, work: Callable[[int], Any]) -> None:

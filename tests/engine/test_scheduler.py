@@ -247,12 +247,18 @@ def test_a_vanished_file_is_made_again_also_when_only_the_way_to_its_value_chang
 
 def test_a_vanished_file_is_made_again_after_a_restart(toys: Harness, tmp_path: Path) -> None:
     toys.registry.add(save)
-    cache = Cache(disk=DiskCache(tmp_path / "cache"))
-    toys.run(SAVING, cache=cache)
-    cache.flush()
-    assert toys.run(SAVING, cache=Cache(disk=DiskCache(tmp_path / "cache"))).ran == []
+
+    def restarted() -> list[str]:
+        cache = Cache(disk=DiskCache(tmp_path / "cache"))
+        ran = toys.run(SAVING, cache=cache).ran
+        cache.flush()
+        return ran
+
+    assert restarted() == ["c", "p", "s"]
+    assert restarted() == []
     (toys.files.output / "number_00001.txt").unlink()
-    assert "s" in toys.run(SAVING, cache=Cache(disk=DiskCache(tmp_path / "cache"))).ran
+    assert "s" in restarted()
+    assert restarted() == []
 
 
 def test_another_output_folder_gets_files_of_its_own(toys: Harness, tmp_path: Path) -> None:
@@ -784,6 +790,22 @@ def test_a_failed_run_keeps_targets_that_were_finished(toys: Harness) -> None:
     assert (outcome.status, outcome.text("s")) == ("failed", "1")
 
 
+def test_a_failed_run_tells_what_large_inputs_were_like(toys: Harness) -> None:
+    @node("FailBig", category="test")
+    def fail_big(big: Big, name: str, sizes: list[int]) -> int:
+        """Fail."""
+        raise ValueError("no")
+
+    toys.registry.add(make_big, fail_big)
+    nodes: Nodes = {
+        "m": ("MakeBig", {}),
+        "f": ("FailBig", {"big": link("m.scheduler_big"), "name": "a fox", "sizes": [1, 2]}),
+    }
+    error = toys.run(nodes, ["f"]).error
+    assert error is not None
+    assert (error.hint or "").splitlines()[1:] == ["name = 'a fox'", "sizes = list of 2 int", "big = scheduler_big"]
+
+
 def test_after_a_failure_nothing_new_is_begun(toys: Harness) -> None:
     nodes: Nodes = {"b": ("Boom", {"a": 1}), **{str(i): ("Constant", {"value": i}) for i in range(50)}}
     assert toys.run(nodes, list(nodes), helpers=0).ran == []
@@ -799,6 +821,28 @@ def test_a_node_that_breaks_its_promise_is_blamed(toys: Harness) -> None:
     error = toys.run({"l": ("Lies", {"a": 3})}, ["l"]).error
     assert isinstance(error, BadOutput)
     assert error.message == "output `int` promises int, but it returned a str"
+
+
+def test_a_node_with_several_outputs_must_return_them_all(toys: Harness) -> None:
+    @node("OneShort", category="test")
+    def one_short(a: int) -> Sides:
+        """Forget one."""
+        return (a,)  # type: ignore[return-value]
+
+    toys.registry.add(one_short)
+    error = toys.run({"x": ("OneShort", {"a": 1})}, ["x"]).error
+    assert isinstance(error, BadOutput)
+    assert error.message == "it returned a tuple; its outputs are left, right"
+
+
+def test_a_whole_number_returned_for_a_float_becomes_one(toys: Harness) -> None:
+    @node("Whole", category="test")
+    def whole(a: int) -> float:
+        """Return a whole number."""
+        return a
+
+    toys.registry.add(whole)
+    assert type(toys.run({"x": ("Whole", {"a": 1})}, ["x"]).value("x")) is float
 
 
 def test_a_value_of_another_type_than_was_promised_is_caught_on_arrival(toys: Harness) -> None:
