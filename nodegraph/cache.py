@@ -111,7 +111,8 @@ class MemoryCache:
                 self.misses += 1
             else:
                 self.hits += 1
-                self._touch(key, entry)
+                worth = self._worth.pop(key)
+                self._worth[key] = worth if not self._age else self._age + entry.density
             return entry
 
     def peek(self, key: bytes) -> Entry | None:

@@ -168,8 +168,8 @@ class Run:
             id = stack.pop()
             if id in self.entries or id in self.waiting:
                 continue
-            entry = self.look_up(id)
-            if entry is not None:
+            entry = self.cache.get(self.keys[id])
+            if entry is not None and (not entry.shown or self.valid(entry)):
                 if id not in self.arrived:
                     self.cached.append(id)
                 self.arrive(id, entry, cached=True)
@@ -191,12 +191,6 @@ class Run:
 
     def push(self, id: str) -> None:
         self.lanes.push(self.ranks[id], id, self.nodes[id].spec.lane == "device")
-
-    def look_up(self, id: str) -> Entry | None:
-        entry = self.cache.get(self.keys[id])
-        if entry is None or (entry.shown and not self.valid(entry)):
-            return None
-        return entry
 
     def arrive(self, id: str, entry: Entry, cached: bool = False) -> None:
         """A node has its result: tell consumers, close expansions that waited for it. A work list, no recursion."""
