@@ -104,6 +104,7 @@ class Caller:
         """A fault in the form users see, with the node filled in. `values`: what came in along links."""
         where = node.root or node.id
         if isinstance(error, NodegraphError):
+            cut_traceback(error, node.spec)
             return error.at(where, node.spec.id)
         text = _text_of(error)
         if isinstance(error, MemoryError) or "out of memory" in text.lower():
@@ -115,7 +116,7 @@ class Caller:
             hint = "\n".join([*_frames(error, node.spec), *_given(node, values or {})])
             told = NodeFailed(f"{type(error).__name__}: {shorten(text, 500)}", hint=hint)
         told.__cause__ = error
-        _let_go_of_locals(error)
+        cut_traceback(error, node.spec)
         return told.at(where, node.spec.id)
 
 
@@ -301,10 +302,15 @@ def summary(value: Any) -> str:
     return f"{type_name(value)}{shape}"
 
 
-def _let_go_of_locals(error: BaseException | None) -> None:
-    """Free what the frames of a failed call hold (pictures, weights); the frames themselves stay for the traceback."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
+def cut_traceback(error: BaseException, spec: NodeSpec) -> None:
+    """Turn tracebacks into text: their frames hold pictures, weights and, by the frames that called them, the whole run."""
+    code = getattr(spec.function, "__code__", None)
+    own = error.__traceback__
+    while own is not None and own.tb_frame.f_code is not code:
+        own = own.tb_next
+    if own is not None:
+        error.add_note("".join(["Traceback of the node (most recent call last):\n", *traceback.format_tb(own)]).rstrip())
+    each: BaseException | None = error
+    while each is not None and each.__traceback__ is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__

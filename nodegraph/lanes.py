@@ -44,6 +44,7 @@ class Lanes:
         self._running = 0
         self._on_device: str | None = None
         self._stopped = False
+        self._closed = False
         self._main = threading.get_ident()
         self._main_waits = False
         self._busy_since = 0.0
@@ -88,7 +89,7 @@ class Lanes:
 
     def _dismiss_helpers(self) -> None:
         with self.lock:
-            self._stopped = True
+            self._closed = True
             self._helper_wakes.notify_all()
         for thread in self._helpers:
             thread.join()
@@ -174,7 +175,9 @@ class Lanes:
         return bool(waiting) and not self._stopped and not self._cancelled.is_set()
 
     def _is_over(self) -> bool:
-        if self._running and self._crash is None:
+        if self._closed or self._crash is not None:
+            return True
+        if self._running:
             return False
         return self._stopped or self._cancelled.is_set() or not (self._ready or self._ready_device)
 

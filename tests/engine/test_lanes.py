@@ -378,6 +378,23 @@ def test_an_interrupt_while_the_main_thread_waits_ends_everything(toys: Harness,
     assert run.cancelled.is_set()
 
 
+class InterruptedBetween(Lanes):
+    """Lanes whose main thread is interrupted between the end of a node and saying so."""
+
+    def leave(self, id: str) -> None:
+        if threading.get_ident() == self._main:
+            raise KeyboardInterrupt
+        super().leave(id)
+
+
+def test_an_interrupt_between_two_nodes_ends_everything(toys: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nodegraph.scheduler.Lanes", InterruptedBetween)
+    meeting(toys, 2)
+    run, _ = toys.prepare({"x": ("Meet", {"a": 1}), "y": ("Meet", {"a": 2}), "z": ("Add", {"a": link("x.int")})}, ["z", "y"], helpers=1)
+    with pytest.raises(KeyboardInterrupt):
+        run.execute()
+
+
 class Broken(Lanes):
     """Lanes with a fault that shows only in helpers."""
 

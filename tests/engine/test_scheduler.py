@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import traceback
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -914,6 +915,33 @@ def test_a_failure_does_not_keep_alive_what_the_node_held(toys: Harness) -> None
     assert outcome.error is not None
     gc.collect()
     assert held[0]() is None
+
+
+def test_a_failure_does_not_keep_alive_what_came_in_nor_the_run(toys: Harness) -> None:
+    toys.registry.add(make_big, wrap)
+    refs: list[weakref.ref[Any]] = []
+
+    @node("FailOn", category="test")
+    def fail_on(big: Big) -> int:
+        """Fail."""
+        refs.append(weakref.ref(big))
+        raise ValueError("no")
+
+    toys.registry.add(fail_on)
+    nodes: Nodes = {
+        "m": ("MakeBig", {}),
+        "w": ("Wrap", {"big": link("m.scheduler_big")}),
+        "f": ("FailOn", {"big": link("w.scheduler_big")}),
+    }
+    run, _ = toys.prepare(nodes, ["f"], Cache(MemoryCache(0)))
+    refs.append(weakref.ref(run))
+    error = run.execute().error
+    del run
+    gc.collect()
+    assert error is not None
+    assert error.__cause__ is not None
+    assert [ref() for ref in refs] == [None, None]
+    assert "in fail_on" in "".join(traceback.format_exception(error.__cause__))
 
 
 # ------------------------------------------------------------------------------------------------ cancelling
