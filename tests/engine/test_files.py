@@ -293,6 +293,13 @@ def test_a_listing_is_bounded_and_in_order(files: Files) -> None:
     assert list(listing(files.input / "nowhere")) == []
 
 
+def test_a_place_for_several_files_lies_in_its_folder(files: Files) -> None:
+    assert files.place("output", "run/7") == files.output / "run" / "7"
+    for name in ("../x", "/etc", ""):
+        with pytest.raises(UnsafePath):
+            files.place("temp", name)
+
+
 # ------------------------------------------------------------------------------------------------ saving
 
 
