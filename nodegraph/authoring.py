@@ -213,6 +213,7 @@ def build_spec(
         named_outputs=named,
         generic=any(_has_var(type_) for type_ in [*(i.type for i in inputs.values()), *(o.type for o in outputs.values())]),
         special=tuple(name for name, input in inputs.items() if input.lazy or input.raw or isinstance(input.type, ListOf)),
+        named_files=tuple(name for name, input in inputs.items() if input.folder is not None),
         status=status,
     )
 

@@ -79,6 +79,8 @@ def size_of(value: Any) -> int:
 
 def holds_handle(value: Any) -> bool:
     """Whether a value, or an item of a list, names a resource: cheap to make again, and stale as soon as the resource is moved."""
+    if isinstance(value, (str, int, float)):
+        return False
     if isinstance(value, list):
         return any(map(holds_handle, value))
     return any(known is not None and known.handle for known in map(socket_of, type(value).__mro__))
@@ -123,6 +125,9 @@ class MemoryCache:
         """Look up by what really came in (see `KeyMaker.actual_key`)."""
         key = self._aliases.get(actual)
         return None if key is None else self._entries.get(key)
+
+    def key_of(self, actual: bytes) -> bytes | None:
+        return self._aliases.get(actual)
 
     def put(self, key: bytes, entry: Entry, actual: bytes | None = None) -> None:
         """Keep an entry. One that is larger than the whole budget is not kept."""
@@ -209,9 +214,13 @@ class DiskCache:
             os.utime(path)
         return Entry(outputs, shown, seconds, len(data) + SMALL, value_ids)
 
+    def wants(self, entry: Entry) -> bool:
+        """Whether an entry is worth storing: reading it takes time as well."""
+        return entry.seconds >= DISK_MIN_SECONDS or bool(entry.shown)
+
     def put(self, key: bytes, entry: Entry) -> bool:
         """Store an entry if it can be stored and is worth it. A full disk is no error here: it is only a cache."""
-        if entry.seconds < DISK_MIN_SECONDS and not entry.shown:
+        if not self.wants(entry):
             return False
         path = Path(self._path(key))
         try:
@@ -221,6 +230,16 @@ class DiskCache:
                 stream.close()
                 os.replace(temp, path)
         except (codec.NotStorable, OSError, MemoryError):
+            return False
+        return True
+
+    def share(self, key: bytes, old: bytes) -> bool:
+        """Let the entry under `old` be found under `key` as well, without a second copy of its bytes."""
+        path = Path(self._path(key))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.link(self._path(old), path)
+        except OSError:
             return False
         return True
 
@@ -254,7 +273,11 @@ class DiskCache:
 
 
 class Cache:
-    """Memory over disk. Writing to disk happens in a thread of its own; `flush` waits for it."""
+    """Memory over disk. Writing to disk happens in a thread of its own; `flush` waits for it.
+
+    place: where the files lie that a result depends on. It does not matter, except to results that name resources: these are found only
+    while the place is the same, and are never written to disk
+    """
 
     def __init__(self, memory: MemoryCache | None = None, disk: DiskCache | None = None) -> None:
         self.memory = memory if memory is not None else MemoryCache()
@@ -262,8 +285,10 @@ class Cache:
         self._writer: _Writer | None = None
         self._lock = threading.Lock()
 
-    def get(self, key: bytes) -> Entry | None:
+    def get(self, key: bytes, place: bytes = b"") -> Entry | None:
         entry = self.memory.get(key)
+        if entry is None and place:
+            entry = self.memory.get(key + place)
         if entry is None and self.disk is not None:
             entry = self.disk.get(key)
             if entry is not None:
@@ -276,13 +301,27 @@ class Cache:
     def get_actual(self, actual: bytes) -> Entry | None:
         return self.memory.get_actual(actual)
 
-    def put(self, key: bytes, entry: Entry, actual: bytes | None = None) -> None:
+    def share(self, key: bytes, entry: Entry, actual: bytes) -> None:
+        """Let the entry that was found by what really came in be found by its key as well."""
+        old = self.memory.key_of(actual)
         self.memory.put(key, entry, actual)
-        if self.disk is not None and (entry.seconds >= DISK_MIN_SECONDS or entry.shown):
-            with self._lock:
-                if self._writer is None:
-                    self._writer = _Writer(self.disk)
-                self._writer.add(key, entry)
+        if self.disk is not None and old is not None and old != key and self.disk.wants(entry):
+            self._write(key, entry, old)
+
+    def put(self, key: bytes, entry: Entry, actual: bytes | None = None, place: bytes = b"") -> None:
+        if any(map(holds_handle, entry.outputs.values())):
+            self.memory.put(key + place, entry, None if place else actual)
+            return
+        self.memory.put(key, entry, actual)
+        if self.disk is not None and self.disk.wants(entry):
+            self._write(key, entry)
+
+    def _write(self, key: bytes, entry: Entry, old: bytes | None = None) -> None:
+        assert self.disk is not None
+        with self._lock:
+            if self._writer is None:
+                self._writer = _Writer(self.disk)
+            self._writer.add(key, entry, old)
 
     def flush(self) -> None:
         """Wait until everything is on disk."""
@@ -297,26 +336,29 @@ class _Writer:
 
     def __init__(self, disk: DiskCache) -> None:
         self._disk = disk
-        self._queue: queue.SimpleQueue[tuple[bytes, Entry] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[bytes, Entry, bytes | None] | None] = queue.SimpleQueue()
         self._unwritten = 0
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="nodegraph-cache", daemon=True)
         self._thread.start()
 
-    def add(self, key: bytes, entry: Entry) -> None:
+    def add(self, key: bytes, entry: Entry, old: bytes | None = None) -> None:
+        """`old`: the key under which the entry was written before."""
         with self._lock:
             if self._unwritten and self._unwritten + entry.nbytes > UNWRITTEN_BYTES:
                 return
             self._unwritten += entry.nbytes
-        self._queue.put((key, entry))
+        self._queue.put((key, entry, old))
 
     def _work(self) -> None:
         trimmed = time.monotonic()
         while (item := self._queue.get()) is not None:
-            self._disk.put(*item)
+            key, entry, old = item
+            if old is None or not self._disk.share(key, old):
+                self._disk.put(key, entry)
             with self._lock:
-                self._unwritten -= item[1].nbytes
-            del item  # waiting for the next must not keep this one alive
+                self._unwritten -= entry.nbytes
+            del item, entry  # waiting for the next must not keep this one alive
             if time.monotonic() - trimmed > 60:
                 self._disk.trim()
                 trimmed = time.monotonic()

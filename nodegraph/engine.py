@@ -75,7 +75,8 @@ class Engine:
 
     def plan(self, graph: Graph) -> Plan:
         """What would run now, and what is cached."""
-        return plan(graph, self.key_maker().keys(graph), self.cache, self.is_valid)
+        keys = self.key_maker()
+        return plan(graph, keys.keys(graph), self.cache, self.is_valid, keys.places(graph))
 
     # ------------------------------------------------------------------------------ running
 
@@ -141,7 +142,7 @@ class Engine:
         reasons = {}
         for id in self.plan(graph).run:
             lines = what_changed(before.get(id), keys.explain(graph.nodes[id], all_keys))
-            reasons[id] = lines or (["what it gives names weights, which are never kept"] if gives_handle(graph.nodes[id].spec) else [])
+            reasons[id] = lines or (["it names weights, which is kept in memory only"] if gives_handle(graph.nodes[id].spec) else [])
         return reasons
 
     def remember(self, graph: Graph, name: str) -> None:

@@ -6,6 +6,7 @@ type tags, files by content) and, for links, the key of the parent and the name 
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
@@ -71,22 +72,52 @@ class KeyMaker:
             keys[id] = self.key(node, keys)
         return keys
 
+    def places(self, graph: Graph) -> dict[str, Key]:
+        """Of each node that files come into, directly or through others: where they lie and since when. No part of any key."""
+        places: dict[str, Key] = {}
+        for id, node in graph.nodes.items():
+            place = self.place(node, places)
+            if place is not None:
+                places[id] = place
+        return places
+
+    def place(self, node: GraphNode, places: Mapping[str, Key]) -> Key | None:
+        """The place of one node, given those of its parents."""
+        parts = [places[link.node] for link in node.links.values() if link.node in places] if places else []
+        for name in node.spec.named_files:
+            value = node.inputs.get(name)
+            folder = node.spec.inputs[name].folder
+            if name in node.links:
+                parts.append(self._nonce())
+            else:
+                parts += [self.file_place(folder, item) for item in (value if type(value) is list else [value])]
+        return digest(b"\0".join(parts)) if parts else None
+
+    def file_place(self, folder: str | None, value: Any) -> bytes:
+        if value is None or folder is None:
+            return b"N"
+        path = self._files.find(folder, value)
+        return canonical([os.path.realpath(path), os.stat(path).st_mtime_ns])
+
     def key(self, node: GraphNode, keys: Mapping[str, Key]) -> Key:
-        """The key of one node, given those of its parents."""
+        """The key of one node, given those of its parents.
+
+        Which file a linked name means is only known when it has come: such a node has a new key each time, and is found by `actual_key`.
+        """
         spec = node.spec
         parts = [self.prefix(spec)]
         links, inputs = node.links, node.inputs
         for name, input in spec.inputs.items():
             link = links.get(name)
             if link is not None:
-                parts.append(b"L")
+                parts.append(b"L" if input.folder is None else b"L" + self._nonce())
                 parts.append(keys[link.node])
                 parts.append(link.output.encode())
             else:
                 value = inputs[name]
                 kind = type(value)
                 if input.folder is not None:
-                    parts.append(self.file_part(node, name))
+                    parts.append(self.file_part(node, name, value))
                 elif kind is int:
                     parts.append(b"i%d;" % value)
                 else:
@@ -95,19 +126,19 @@ class KeyMaker:
             parts.append(self.outside(node))
         return digest(b"\0".join(parts))
 
-    def actual_key(self, node: GraphNode, value_ids: Mapping[Link, Key]) -> Key:
-        """The key by what really came in: identities of values in place of keys of parents.
+    def actual_key(self, node: GraphNode, value_ids: Mapping[Link, Key], values: Mapping[str, Any]) -> Key:
+        """The key by what really came in: identities of values in place of keys of parents, contents of files in place of their names.
 
         Two runs whose parents differ but gave equal values agree here; that is what early cut-off looks up.
         """
         parts = [b"M" if node.mapped else b"A", self.prefix(node.spec)]
         for name, input in node.spec.inputs.items():
             link = node.links.get(name)
-            if link is not None:
+            if input.folder is not None:
+                parts.append(self.file_part(node, name, node.inputs[name] if link is None else values[name]))
+            elif link is not None:
                 parts.append(b"L")
                 parts.append(value_ids[link])
-            elif input.folder is not None:
-                parts.append(self.file_part(node, name))
             else:
                 parts.append(canonical(node.inputs[name]))
         for name, target in node.casts.items():
@@ -123,9 +154,9 @@ class KeyMaker:
             self._prefixes[spec.id] = known
         return known
 
-    def file_part(self, node: GraphNode, name: str) -> bytes:
-        """The contents of the file, or of the list of files, that an input names."""
-        folder, value = node.spec.inputs[name].folder, node.inputs[name]
+    def file_part(self, node: GraphNode, name: str, value: Any) -> bytes:
+        """The contents of the file, or of the list of files, that a value of an input names."""
+        folder = node.spec.inputs[name].folder
         try:
             if type(value) is list:
                 return b"[%d:" % len(value) + b"".join(self.file_hash(folder, item) for item in value)
@@ -134,7 +165,7 @@ class KeyMaker:
             raise error.at(node.root or node.id, node.spec.id, name) from None
 
     def file_hash(self, folder: str | None, value: Any) -> bytes:
-        if value is None or folder is None:
+        if type(value) is not str or folder is None:
             return b"N"
         return canonical(self._hash_file(self._files.find(folder, value)))
 
@@ -163,7 +194,7 @@ class KeyMaker:
             if link is not None:
                 parts[f"input `{name}`"] = f"node {link.node} `{link.output}` {keys[link.node].hex()[:12]}"
             elif input.folder is not None:
-                told = digest(self.file_part(node, name)).hex()[:12]
+                told = digest(self.file_part(node, name, node.inputs[name])).hex()[:12]
                 parts[f"input `{name}`"] = f"file {shorten(node.inputs[name])} {told}"
             else:
                 parts[f"input `{name}`"] = _in_short(node.inputs[name])

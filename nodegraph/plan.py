@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from nodegraph.cache import Cache, Entry
 from nodegraph.document import Link
@@ -21,7 +22,13 @@ class Plan:
     cached: tuple[str, ...]
 
 
-def plan(graph: Graph, keys: Mapping[str, Key], cache: Cache, valid: Valid = lambda entry: True) -> Plan:
+def plan(
+    graph: Graph,
+    keys: Mapping[str, Key],
+    cache: Cache,
+    valid: Valid = lambda entry: True,
+    places: Mapping[str, Key] = MappingProxyType({}),
+) -> Plan:
     """Which nodes must run for the targets and which results are at hand. Lazy inputs count as needed only when asked for."""
     run: list[str] = []
     cached: list[str] = []
@@ -32,7 +39,7 @@ def plan(graph: Graph, keys: Mapping[str, Key], cache: Cache, valid: Valid = lam
         if id in seen:
             continue
         seen.add(id)
-        entry = cache.get(keys[id])
+        entry = cache.get(keys[id], places.get(id, b""))
         if entry is not None and (not entry.shown or valid(entry)):
             cached.append(id)
         else:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from nodegraph import events as ev
-from nodegraph.cache import SMALL, Cache, Entry, holds_handle, size_of
+from nodegraph.cache import SMALL, Cache, Entry, size_of
 from nodegraph.calling import Caller, Pending
 from nodegraph.document import Link
 from nodegraph.errors import Cancelled, NodegraphError, RunawayExpansion
@@ -75,6 +75,7 @@ class Run:
         self.nodes = dict(graph.nodes)
         self.key_maker = keys
         self.keys = keys.keys(graph)
+        self.places = keys.places(graph)
         self.cache = cache
         self.caller = caller
         self.cancelled = cancelled if cancelled is not None else threading.Event()
@@ -168,7 +169,7 @@ class Run:
             id = stack.pop()
             if id in self.entries or id in self.waiting:
                 continue
-            entry = self.cache.get(self.keys[id])
+            entry = self.cache.get(self.keys[id], self.places.get(id, b""))
             if entry is not None and (not entry.shown or self.valid(entry)):
                 if id not in self.arrived:
                     self.cached.append(id)
@@ -237,7 +238,7 @@ class Run:
             if isinstance(values, Blocked):
                 self.skip(id, node, values)
                 return True
-            actual = self.actual_key(node)
+            actual = self.actual_key(node, values)
             known = self.cache.get_actual(actual) if actual is not None else self.cache.peek(self.keys[id])
             if known is not None and (not known.shown or self.valid(known)):
                 self.cut_off(id, node, known, actual)
@@ -297,7 +298,7 @@ class Run:
 
     # ------------------------------------------------------------------------------- identities: early cut-off
 
-    def actual_key(self, node: GraphNode) -> Key | None:
+    def actual_key(self, node: GraphNode, values: Mapping[str, Any]) -> Key | None:
         """The key by identities of what came in; None where that cannot be known beforehand (lazy inputs) or does not count."""
         spec = node.spec
         if not node.links or not spec.cached or spec.fingerprint is not None:
@@ -305,7 +306,7 @@ class Run:
         for name in spec.special:
             if name in node.links and (spec.inputs[name].lazy or spec.inputs[name].raw):
                 return None
-        return self.key_maker.actual_key(node, {link: self.value_id(link) for link in node.links.values()})
+        return self.key_maker.actual_key(node, {link: self.value_id(link) for link in node.links.values()}, values)
 
     def value_id(self, link: Link) -> Key:
         """Identity of a value: by its content where that is known, else by where it came from."""
@@ -359,17 +360,17 @@ class Run:
             self.arrive(id, entry)
 
     def keep(self, id: str, node: GraphNode, entry: Entry, actual: Key | None = None) -> None:
-        """Put a result into the cache, unless its node is never cached or it names weights: handles are made again, never stored."""
+        """Put a result into the cache, unless its node is never cached."""
         large = [value for value in entry.outputs.values() if not is_small(value)]
         if large:
             entry.nbytes = SMALL + size_of(large)
-        if node.spec.cached and not (large and holds_handle(large)):
-            self.cache.put(self.keys[id], entry, actual)
+        if node.spec.cached:
+            self.cache.put(self.keys[id], entry, actual, self.places.get(id, b""))
 
     def cut_off(self, id: str, node: GraphNode, entry: Entry, actual: Key | None) -> None:
         """The same values came in as in some earlier run: its result stands, under the new key too."""
         if actual is not None:
-            self.cache.memory.put(self.keys[id], entry, actual)
+            self.cache.share(self.keys[id], entry, actual)
         with self.lock:
             self.cached.append(id)
             self.let_go(node)
@@ -427,6 +428,9 @@ class Run:
         for inner in made:
             self.nodes[inner.id] = inner
             self.keys[inner.id] = self.key_maker.key(inner, self.keys)
+            place = self.key_maker.place(inner, self.places)
+            if place is not None:
+                self.places[inner.id] = place
         links = [value.node for value in outputs.values() if type(value) is Link]
         sources = list(dict.fromkeys([*links, *(inner.id for inner in made if inner.spec.output_node)]))
         missing = [source for source in sources if source not in self.entries]

@@ -111,6 +111,8 @@ class NodeSpec:
     generic: bool = False
     special: tuple[str, ...] = ()
     """inputs that are not simply passed on: Lazy, Ref and lists"""
+    named_files: tuple[str, ...] = ()
+    """inputs that name files"""
     status: Literal["stable", "beta", "deprecated"] = "stable"
     pack: str = ""
 

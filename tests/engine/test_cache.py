@@ -332,6 +332,30 @@ def test_the_disk_is_within_its_budget_after_flushing(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in files(tmp_path)) <= 10_000
 
 
+def test_an_entry_found_by_what_came_in_survives_under_both_keys_without_a_second_copy(tmp_path: Path) -> None:
+    cache = Cache(MemoryCache(), DiskCache(tmp_path))
+    cache.put(key(1), entry(np.zeros(1000)), actual=key(9))
+    found = cache.get_actual(key(9))
+    assert found is not None
+    cache.share(key(2), found, key(9))
+    cache.flush()
+    again = DiskCache(tmp_path)
+    assert again.get(key(1)) is not None
+    assert again.get(key(2)) is not None
+    first, second = files(tmp_path)
+    assert first.samefile(second)
+
+
+def test_sharing_what_is_no_longer_on_disk_writes_it(tmp_path: Path) -> None:
+    cache = Cache(MemoryCache(), DiskCache(tmp_path))
+    cache.put(key(1), entry(), actual=key(9))
+    cache.flush()
+    DiskCache(tmp_path).clear()
+    cache.share(key(2), entry(), key(9))
+    cache.flush()
+    assert DiskCache(tmp_path).get(key(2)) is not None
+
+
 class StuckDisk(DiskCache):
     """A disk that writes nothing until it is let go."""
 

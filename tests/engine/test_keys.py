@@ -281,7 +281,7 @@ def test_a_node_that_is_never_cached_has_a_new_key_each_time(toys: Harness) -> N
 
 def actual(toys: Harness, nodes: Nodes, id: str, ids: Mapping[str, bytes]) -> bytes:
     graph = toys.check(nodes, list(nodes))
-    return toys.key_maker().actual_key(graph.nodes[id], {link(text): value for text, value in ids.items()})
+    return toys.key_maker().actual_key(graph.nodes[id], {link(text): value for text, value in ids.items()}, {})
 
 
 def test_the_key_by_what_came_in_depends_on_values_and_not_on_where_they_came_from(toys: Harness) -> None:

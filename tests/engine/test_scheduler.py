@@ -9,14 +9,14 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import pytest
 import toys as toy_nodes
 from harness import Harness, Nodes, folders, link
 
-from nodegraph import Blocked, Call, Context, Each, Expand, InputRefused, Lazy, Ref, Result, node, socket
-from nodegraph.cache import Cache, DiskCache, MemoryCache
+from nodegraph import Blocked, Call, Context, Each, Expand, InputFile, InputRefused, Lazy, Ref, Result, node, socket
+from nodegraph.cache import Cache, DiskCache, Entry, MemoryCache
 from nodegraph.document import Document, Link, NodeEntry
 from nodegraph.errors import BadOutput, Cancelled, NodeFailed, NodegraphError, OutOfMemory, RunawayExpansion
 from nodegraph.events import Event
@@ -282,33 +282,121 @@ class Handle:
     path: str
 
 
-@node("Load", category="test")
-def load(name: str) -> Handle:
-    """Name a resource."""
-    return Handle(name)
+@node("LoadFile", category="test")
+def load_file(ctx: Context, file: Annotated[str, InputFile("any")]) -> Handle:
+    """Name a file as resource."""
+    return Handle(str(ctx.files.find_input(file)))
 
 
-@node("UseHandle", category="test")
-def use_handle(handle: Handle, times: int = 1) -> str:
-    """Use it."""
-    return handle.path * times
+@node("Patch", category="test")
+def patch(handle: Handle, remark: str = "") -> Handle:
+    """Another name for it."""
+    return Handle(handle.path)
 
 
-def test_handles_are_made_again_and_never_stored(toys: Harness) -> None:
-    toys.registry.add(load, use_handle)
+@node("ReadHandle", category="test")
+def read_handle(handle: Handle, times: int = 1) -> str:
+    """Read what it names."""
+    return Path(handle.path).read_text() * times
+
+
+def reading(file: Any, times: int = 1) -> Nodes:
+    return {
+        "w": ("Word", {"value": file if isinstance(file, str) else ""}),
+        "l": ("LoadFile", {"file": file}),
+        "p": ("Patch", {"handle": link("l.scheduler_handle")}),
+        "i": ("If", {"on": True, "yes": link("p.scheduler_handle"), "no": link("l.scheduler_handle")}),
+        "r": ("ReadHandle", {"handle": link("i.value"), "times": times}),
+    }
+
+
+@pytest.fixture
+def library(toys: Harness) -> Harness:
+    toys.registry.add(load_file, patch, read_handle)
+    (toys.files.input / "a.txt").write_text("text")
+    return toys
+
+
+def test_names_of_resources_are_kept_in_memory_while_the_resource_stays(library: Harness, tmp_path: Path) -> None:
+    cache = Cache(disk=DiskCache(tmp_path / "cache"))
+    assert library.run(reading("a.txt"), ["r"], cache).ran == ["l", "p", "i", "r"]
+    assert library.run(reading("a.txt"), ["r"], cache).ran == []
+    assert library.run(reading("a.txt", 2), ["r"], cache).ran == ["r"]
+    cache.flush()
+
+
+def test_names_of_resources_are_made_again_when_the_resource_was_moved_but_what_was_made_with_them_stays(library: Harness) -> None:
     cache = Cache()
+    assert library.run(reading("a.txt"), ["r"], cache).value("r") == "text"
+    (library.files.input / "a.txt").rename(library.files.input / "b.txt")
+    assert library.run(reading("b.txt"), ["r"], cache).ran == []
+    moved = library.run(reading("b.txt", 2), ["r"], cache)
+    assert (moved.value("r"), moved.ran) == ("texttext", ["l", "p", "i", "r"])
 
-    def nodes(times: int) -> Nodes:
-        return {
-            "l": ("Load", {"name": "x"}),
-            "i": ("If", {"on": True, "yes": link("l.scheduler_handle"), "no": link("l.scheduler_handle")}),
-            "u": ("UseHandle", {"handle": link("i.value"), "times": times}),
-        }
 
-    assert toys.run(nodes(1), ["u"], cache).ran == ["l", "i", "u"]
-    assert toys.run(nodes(1), ["u"], cache).ran == []
-    assert toys.run(nodes(2), ["u"], cache).ran == ["l", "i", "u"]
-    assert all(not isinstance(value, Handle) for entry in cache.memory._entries.values() for value in entry.outputs.values())
+def test_names_of_resources_are_never_written_to_disk(library: Harness, tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+
+    def restarted(times: int) -> list[str]:
+        cache = Cache(disk=Everything(folder))
+        ran = library.run(reading("a.txt", times), ["r"], cache).ran
+        cache.flush()
+        return ran
+
+    assert restarted(1) == ["l", "p", "i", "r"]
+    assert restarted(1) == []
+    assert restarted(2) == ["l", "p", "i", "r"]
+
+
+class Everything(DiskCache):
+    """A disk that also keeps what is quick to make again."""
+
+    def wants(self, entry: Entry) -> bool:
+        return True
+
+
+# ------------------------------------------------------------------------------------------------ files
+
+
+@node("ReadText", category="test")
+def read_text(ctx: Context, file: Each[Annotated[str, InputFile("any")]]) -> str:
+    """Read a file."""
+    return ctx.files.find_input(file).read_text()
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_file_is_read_again_when_its_contents_change_whether_its_name_was_typed_or_linked(library: Harness, linked: bool) -> None:
+    library.registry.add(read_text)
+    nodes: Nodes = {
+        "w": ("Word", {"value": "a.txt"}),
+        "r": ("ReadText", {"file": link("w.str") if linked else "a.txt"}),
+        "s": ("ShowText", {"value": link("r.str")}),
+    }
+    cache = Cache()
+    assert library.run(nodes, cache=cache).text("s") == "text"
+    assert [id for id in library.run(nodes, cache=cache).ran if id != "w"] == []
+    (library.files.input / "a.txt").write_text("changed")
+    assert library.run(nodes, cache=cache).text("s") == "changed"
+    (library.files.input / "a.txt").write_text("text")
+    assert [id for id in library.run(nodes, cache=cache).ran if id != "w"] == []
+
+
+def test_a_linked_name_of_a_file_that_is_not_there_is_told_at_the_node(library: Harness) -> None:
+    library.registry.add(read_text)
+    for name, code in (("b.txt", "E401"), ("../a.txt", "E406")):
+        nodes: Nodes = {"w": ("Word", {"value": name}), "r": ("ReadText", {"file": link("w.str")})}
+        error = library.run(nodes, ["r"]).error
+        assert error is not None
+        assert (error.code, error.node, error.input) == (code, "r", "file")
+
+
+def test_a_resource_named_along_a_link_is_made_again_each_time_but_not_what_was_made_with_it(library: Harness) -> None:
+    cache = Cache()
+    nodes = {**reading(link("w.str")), "w": ("Word", {"value": "a.txt"})}
+    assert library.run(nodes, ["r"], cache).value("r") == "text"
+    (library.files.input / "a.txt").rename(library.files.input / "b.txt")
+    moved = {**nodes, "w": ("Word", {"value": "b.txt"}), "r": ("ReadHandle", {"handle": link("i.value"), "times": 2})}
+    assert library.run(moved, ["r"], cache).value("r") == "texttext"
 
 
 # ------------------------------------------------------------------------------------------------ lazy inputs
