@@ -44,8 +44,9 @@ def _font(size: int) -> Any:
 
 
 def _label_width(labels: Sequence[str], size: int, width: int) -> int:
+    """As wide as the longest label, but no more than one and a half pictures; longer ones are broken into lines."""
     font = _font(size)
-    return int(min(max((font.getlength(label) for label in labels), default=0), 2 * width)) + 4
+    return int(min(max((font.getlength(label) for label in labels), default=0), 1.5 * width)) + 4
 
 
 def _write_labels(
@@ -68,12 +69,27 @@ def _write_labels(
     font = _font(size)
     for row, label in enumerate(row_labels):
         y = top + gap + row * (height + gap) + height // 2
-        text = _fitted(label, font, left - gap) if left else label
-        draw.text((left - gap // 2 - 2, y), text, fill=INK, font=font, anchor="rm")
+        draw.multiline_text(
+            (left - gap // 2 - 2, y), _broken(label, font, left - gap, height), fill=INK, font=font, anchor="rm", align="right"
+        )
     for column, label in enumerate(column_labels):
         x = left + gap + column * (width + gap) + width // 2
         draw.text((x, top // 2 + gap // 2), _fitted(label, font, width), fill=INK, font=font, anchor="mm")
     return np.asarray(picture, np.float32) / 255.0
+
+
+def _broken(label: str, font: Any, width: int, height: int) -> str:
+    """The label in as many lines as it needs and the row has room for, broken between words."""
+    lines: list[str] = [""]
+    for word in label.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    room = max(int(height / (1.4 * font.size)), 1)
+    lines = [*lines[: room - 1], " ".join(lines[room - 1 :])]
+    return "\n".join(_fitted(line, font, width) for line in lines)
 
 
 def _fitted(label: str, font: Any, width: int) -> str:
