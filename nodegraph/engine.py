@@ -24,13 +24,12 @@ from nodegraph.device import Policy, numeric_policy
 from nodegraph.document import Document
 from nodegraph.errors import Cancelled, WriteFailed
 from nodegraph.files import is_unchanged, write_atomic
-from nodegraph.graph import Graph, build
+from nodegraph.graph import Graph, GraphNode, build
 from nodegraph.keys import KeyMaker, what_changed
 from nodegraph.overrides import apply_overrides
 from nodegraph.plan import Plan, plan
 from nodegraph.registry import Registry, builtin_registry
 from nodegraph.scheduler import Run, RunResult
-from nodegraph.schema import NodeSpec
 from nodegraph.settings import Settings, default_settings
 from nodegraph.types import Socket
 
@@ -139,11 +138,7 @@ class Engine:
         keys = self.key_maker()
         all_keys = keys.keys(graph)
         before = self._remembered(name)
-        reasons = {}
-        for id in self.plan(graph).run:
-            lines = what_changed(before.get(id), keys.explain(graph.nodes[id], all_keys))
-            reasons[id] = lines or (["it names weights, which is kept in memory only"] if gives_handle(graph.nodes[id].spec) else [])
-        return reasons
+        return {id: reasons_for(graph.nodes[id], before.get(id), keys.explain(graph.nodes[id], all_keys)) for id in self.plan(graph).run}
 
     def remember(self, graph: Graph, name: str) -> None:
         """Keep the parts of every key under `name`, for a later `explain`."""
@@ -172,8 +167,13 @@ class Engine:
         return {id: parts for id, parts in data.items() if isinstance(parts, dict)} if isinstance(data, dict) else {}
 
 
-def gives_handle(spec: NodeSpec) -> bool:
-    return any(isinstance(output.type, Socket) and output.type.handle for output in spec.outputs.values())
+def reasons_for(node: GraphNode, before: Mapping[str, str] | None, after: Mapping[str, str]) -> list[str]:
+    """Why a node would run, one line each; nothing if its result is merely no longer kept."""
+    if not node.spec.cached:
+        return ["it runs every time"]
+    lines = what_changed(before, after)
+    names_weights = any(isinstance(output.type, Socket) and output.type.handle for output in node.spec.outputs.values())
+    return lines or (["it names weights, which is kept in memory only"] if names_weights else [])
 
 
 def _read(workflow: str | Path | Mapping[str, Any]) -> Document:

@@ -206,6 +206,15 @@ def test_names_of_weights_are_told_to_be_made_again(place: Settings) -> None:
         assert two.explain(graph, "w") == {"w": ["it names weights, which is kept in memory only"]}
 
 
+def test_a_node_that_is_never_cached_is_told_to_run_every_time(place: Settings) -> None:
+    with engine(place) as one:
+        graph = one.check(document({"d": ("Dice", {})}), targets=["d"])
+        for _ in range(2):
+            assert one.explain(graph, "w") == {"d": ["it runs every time"]}
+            one.run(graph)
+            one.remember(graph, "w")
+
+
 @pytest.mark.parametrize("damage", ["", "[]", "{", '{"a": 3}', "\x00"])
 def test_a_damaged_memory_of_reasons_is_a_first_run(place: Settings, damage: str) -> None:
     with engine(place) as one:

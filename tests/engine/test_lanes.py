@@ -87,7 +87,7 @@ def test_small_nodes_need_no_second_thread(toys: Harness) -> None:
     }
     outcome = toys.run(nodes, [str(i) for i in range(300)])
     here = [id for id, outputs in outcome.outputs.items() if outputs["str"] == threading.current_thread().name]
-    assert len(here) > 200  # a slow machine may lend a few to a helper
+    assert len(here) > 100  # a busy machine may hold up the main thread, and lend some to a helper
 
 
 def device_nodes(toys: Harness) -> list[str]:
