@@ -31,7 +31,6 @@ from nodegraph.plan import Plan, plan
 from nodegraph.registry import Registry, builtin_registry
 from nodegraph.scheduler import Run, RunResult
 from nodegraph.settings import Settings, default_settings
-from nodegraph.types import Socket
 
 Workflow = str | Path | Document | Mapping[str, Any]
 
@@ -171,9 +170,7 @@ def reasons_for(node: GraphNode, before: Mapping[str, str] | None, after: Mappin
     """Why a node would run, one line each; nothing if its result is merely no longer kept."""
     if not node.spec.cached:
         return ["it runs every time"]
-    lines = what_changed(before, after)
-    names_weights = any(isinstance(output.type, Socket) and output.type.handle for output in node.spec.outputs.values())
-    return lines or (["it names weights, which is kept in memory only"] if names_weights else [])
+    return what_changed(before, after)
 
 
 def _read(workflow: str | Path | Mapping[str, Any]) -> Document:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 from nodegraph.errors import BadValue, NotAChoice, OutOfRange, did_you_mean, shorten
 from nodegraph.files import Files
 from nodegraph.schema import InputSpec
 from nodegraph.types import Anything, ListOf, Type, Var, convert, fits, type_name
+
+_SIMPLE: Final = frozenset((int, str, bool))
 
 
 def check_value(input: InputSpec, value: Any, files: Files | None = None) -> Any:
@@ -16,7 +18,10 @@ def check_value(input: InputSpec, value: Any, files: Files | None = None) -> Any
 
     Raises BadValue, OutOfRange, NotAChoice, ModelNotFound, FileMissing or UnsafePath. Wrong values are refused, never repaired.
     """
-    if input.mapped and type(value) is list:
+    kind = type(value)
+    if kind in _SIMPLE and not input.limited and input.folder is None and getattr(input.type, "cls", None) is kind:
+        return value
+    if input.mapped and kind is list:
         return [check_value_one(input, item, files) for item in value]
     return check_value_one(input, value, files)
 

@@ -48,15 +48,16 @@ class InputSpec:
     optional: bool = False
     """the value may be None"""
     tooltip: str = ""
+    limited: bool = field(init=False)
+    """whether it takes only some values of its type"""
 
     @property
     def required(self) -> bool:
         return self.default is REQUIRED
 
-    @property
-    def limited(self) -> bool:
-        """Whether it takes only some values of its type."""
-        return self.choices is not None or self.minimum is not None or self.maximum is not None
+    def __post_init__(self) -> None:
+        limited = self.choices is not None or self.minimum is not None or self.maximum is not None
+        object.__setattr__(self, "limited", limited)
 
     def to_json(self) -> dict[str, Any]:
         out: dict[str, Any] = {"type": to_text(self.type), "required": self.required}

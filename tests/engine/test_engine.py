@@ -6,7 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from harness import Nodes, document, link
 from toys import TOYS
 
 import nodegraph
-from nodegraph import Cancelled, Context, Engine, Registry, node, socket
+from nodegraph import Cancelled, Context, Engine, Registry, node
 from nodegraph.device import Policy, numeric_policy
 from nodegraph.document import Document
 from nodegraph.errors import BadOverride, FileMissing, NodeFailed, Problems, UnknownFormat
@@ -24,12 +24,6 @@ from nodegraph.registry import builtin_folder
 from nodegraph.settings import Settings, cache_folder, default_settings
 
 NODES: Nodes = {"c": ("Constant", {"value": 3}), "a": ("Add", {"a": link("c.int"), "b": 1}), "s": ("Show", {"value": link("a.int")})}
-
-
-@socket("engine_weights", handle=True)
-@dataclass(frozen=True)
-class Weights:
-    """A handle."""
 
 
 @node("SaveNumber", category="test", output=True)
@@ -186,24 +180,6 @@ def test_it_is_told_what_would_run_and_why(place: Settings) -> None:
         changed = one.check(document(NODES), {"a.b": 7})
         assert one.explain(changed, "w") == {"s": ["input `value`: node a `int` gives another result"], "a": ["input `b`: 1 -> 7"]}
         assert one.explain(changed, "another workflow")["a"] == ["first run"]
-
-
-def test_names_of_weights_are_told_to_be_made_again(place: Settings) -> None:
-    @node("Weights", category="test")
-    def weights(name: str = "x") -> Weights:
-        """Name weights."""
-        return Weights()
-
-    def engine_of_weights() -> Engine:
-        return Engine(place, Registry().add(weights))
-
-    with engine_of_weights() as one:
-        graph = one.check(document({"w": ("Weights", {})}), targets=["w"])
-        one.run(graph)
-        one.remember(graph, "w")
-        assert one.explain(graph, "w") == {}
-    with engine_of_weights() as two:
-        assert two.explain(graph, "w") == {"w": ["it names weights, which is kept in memory only"]}
 
 
 def test_a_node_that_is_never_cached_is_told_to_run_every_time(place: Settings) -> None:
