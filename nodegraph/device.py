@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 from dataclasses import dataclass
+
+from nodegraph.errors import NoDevice, shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +24,28 @@ class Policy:
 
 
 def numeric_policy(device: str, dtype: str) -> Policy:
-    """Settle "auto". Only a machine that shows signs of an accelerator pays for asking torch."""
+    """Settle "auto". Only a machine that shows signs of an accelerator pays for asking torch. Raises NoDevice for a name that is none."""
+    if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d{1,3})?", device):
+        raise NoDevice(f"{shorten(device)!r} is not a device", hint="use auto, cpu, cuda, cuda:1, mps or xpu")
     if device == "auto":
         device = _accelerator() if _may_have_accelerator() else "cpu"
+    elif device != "cpu":
+        _require(device)
     return Policy(device, dtype)
+
+
+def _require(device: str) -> None:
+    """Raises NoDevice if the installed torch cannot use a device that was asked for by name."""
+    import torch
+
+    kind, _, number = device.partition(":")
+    module = getattr(torch, kind, None) if kind != "mps" else torch.backends.mps
+    if module is None or not module.is_available():
+        hint = "install the build of torch for it, or use another device"
+        raise NoDevice(f"{device} was asked for, and torch {torch.__version__} finds none", hint=hint)
+    count = module.device_count() if number else 1
+    if number and int(number) >= count:
+        raise NoDevice(f"{device} was asked for; there {'is' if count == 1 else 'are'} {count} of that kind", hint="count from 0")
 
 
 def _may_have_accelerator() -> bool:

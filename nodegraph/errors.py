@@ -224,6 +224,10 @@ class MissingPackage(NodegraphError):
     code = "E309"
 
 
+class NoDevice(NodegraphError):
+    code = "E310"
+
+
 # ------------------------------------------------------------------------------------------------ E4xx files and formats
 
 

@@ -279,6 +279,12 @@ def test_a_wrong_override_says_how_to_write_it(override: str, text: str, cli: Cl
     assert_refused(cli("check", path, "--models", tiny_models, "--set", override), WRONG, text)
 
 
+@pytest.mark.parametrize("name", ["tpu", "cuda:99", "xpu"])
+def test_a_device_that_is_not_there_is_told_before_anything_runs(name: str, cli: Cli, tiny_models: Path) -> None:
+    path = write(Path("wf.json"), text_to_image())
+    assert_refused(cli("run", path, "--models", tiny_models, "--device", name), WRONG, "E310 NoDevice", name)
+
+
 def test_a_wrong_option_is_exit_code_2(cli: Cli) -> None:
     assert cli("run").code == WRONG
     assert cli("fly").code == WRONG
