@@ -17,8 +17,8 @@ PACKAGE = Path(nodegraph.__file__).parent
 NODES = PACKAGE.parent / "nodes"
 
 LAYERS = [
-    {"errors", "values", "device", "lanes"},
-    {"types", "document", "events", "files"},
+    {"errors", "values", "lanes"},
+    {"types", "document", "events", "files", "device"},
     {"schema", "context", "content", "codec"},
     {"authoring", "literals", "cache", "media"},
     {"registry"},
