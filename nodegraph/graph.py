@@ -67,6 +67,8 @@ class Graph:
     nodes: dict[str, GraphNode]
     targets: tuple[str, ...]
     document: Document | None = None
+    left_out: tuple[NodegraphError, ...] = ()
+    """faults of nodes that no target depends on: a half-built branch does not stop the rest"""
 
 
 def build(
@@ -82,7 +84,7 @@ def build(
     targets: ids to run; default is every output node
     outside: outputs of nodes that are not in the document but may be linked to (of a graph that this one expands)
 
-    Raises Problems with all faults.
+    Raises Problems with all faults, if one of them concerns a node that a target depends on; else they are in `left_out` of the graph.
     """
     builder = _Builder(document, registry, files)
     for link, type_ in (outside or {}).items():
@@ -116,9 +118,24 @@ class _Builder:
             for id in stuck:
                 self.check_node(id)
         chosen = self.choose_targets(targets)
-        if self.problems:
+        if not self.problems:
+            return Graph(nodes, chosen, self.document)
+        needed = self.needed_for(chosen)
+        if self.hidden or not chosen or any(problem.node is None or problem.node in needed for problem in self.problems):
             raise Problems(self.problems, self.hidden)
-        return Graph(nodes, chosen, self.document)
+        return Graph({id: node for id, node in nodes.items() if id in needed}, chosen, self.document, tuple(self.problems))
+
+    def needed_for(self, chosen: Iterable[str]) -> set[str]:
+        """The nodes of the document that these depend on, and they themselves."""
+        needed: set[str] = set()
+        stack = list(chosen)
+        while stack:
+            id = stack.pop()
+            if id not in needed:
+                needed.add(id)
+                stack += [link.node for link in self.links.get(id, {}).values()]
+                stack += [value.node for value in _given(self.document, id) if type(value) is Link]
+        return needed
 
     # ------------------------------------------------------------------------- problems
 
@@ -392,6 +409,12 @@ class _Builder:
             elif id in active and active[id].mode != "active" and not self.is_full():
                 self.problem(NothingToRun, f"it is to be run, but it is {active[id].mode}", id, hint="activate it")
         return chosen
+
+
+def _given(document: Document, id: str) -> Iterable[Any]:
+    """What the inputs of a node hold in the document, before links are led past bypassed nodes."""
+    entry = document.nodes.get(id)
+    return entry.inputs.values() if entry is not None else ()
 
 
 _NOTHING: Final[Mapping[str, Type]] = {}

@@ -14,7 +14,7 @@ from typing import Any
 
 from nodegraph import events as ev
 from nodegraph.cli.main import CANCELLED, DONE, FAILED, report
-from nodegraph.cli.workflow import engine_for, find_workflow, overridden
+from nodegraph.cli.workflow import engine_for, find_workflow, overridden, tell_left_out
 from nodegraph.engine import Engine
 from nodegraph.graph import Graph
 from nodegraph.scheduler import RunResult
@@ -25,6 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     with engine_for(arguments) as engine:
         document, targets = overridden(engine, path, arguments)
         graph = engine.check(document, targets=targets)
+        tell_left_out(graph, arguments.json)
         reasons = engine.explain(graph, str(path)) if arguments.explain else {}
         if arguments.explain and not arguments.json:
             print_reasons(graph, reasons)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from nodegraph.document import Document
 from nodegraph.engine import Engine
 from nodegraph.errors import FileMissing, NodegraphError, Problems, did_you_mean
+from nodegraph.graph import Graph
 from nodegraph.overrides import apply_overrides, find_node, parse_override
 from nodegraph.registry import builtin_folder
 from nodegraph.settings import default_settings
@@ -72,3 +74,12 @@ def parse_all(document: Document, engine: Engine, texts: Sequence[str]) -> list[
     if problems:
         raise Problems(problems)
     return pairs
+
+
+def tell_left_out(graph: Graph, as_json: bool) -> None:
+    """Faults of nodes that no output depends on: they do not stop a run, but are not kept quiet either."""
+    for error in graph.left_out:
+        if as_json:
+            print(json.dumps({"event": "left_out", **error.to_json()}), flush=True)
+        else:
+            print(f"{error.render()}\n  (left out: no output depends on this node)", file=sys.stderr)

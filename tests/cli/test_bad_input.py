@@ -83,6 +83,21 @@ def test_every_problem_is_reported_at_once(cli: Cli, tiny_models: Path) -> None:
     assert all("hint" in event for event in outcome.events)
 
 
+def test_a_half_built_branch_does_not_stop_the_rest_and_is_told(cli: Cli, tiny_models: Path) -> None:
+    data = text_to_image()
+    data["nodes"]["later"] = {"type": "KSampler", "inputs": {"steps": 0}}
+    data["nodes"]["alien"] = {"type": "SomethingElse", "inputs": {"latent": {"link": ["later", "latent"]}}}
+    path = write(Path("wf.json"), data)
+    outcome = cli("run", path, "--models", tiny_models)
+    assert outcome.code == 0, outcome.err
+    for text in ("E107 OutOfRange   node later", "E101 MissingInput   node later", "E104 UnknownNode   node alien", "left out"):
+        assert text in outcome.err
+    data["nodes"]["show"] = {"type": "PreviewImage", "inputs": {"image": {"link": ["alien", "image"]}}}
+    needed = cli("run", write(Path("wf.json"), data), "--models", tiny_models)
+    assert needed.code == WRONG
+    assert "E101 MissingInput   node later" in needed.err
+
+
 def test_an_unknown_node_suggests_the_nearest(cli: Cli, tiny_models: Path) -> None:
     data = text_to_image()
     data["nodes"]["sample"]["type"] = "KSampeler"

@@ -554,3 +554,16 @@ def test_of_a_tangle_the_cycle_through_its_first_node_is_told(toys: Harness) -> 
     problem = toys.problem(nodes, ["n0"])
     path = [f"n{i} (Add)" for i in (0, 6, 5, 4, 3, 2, 1, 0)]
     assert problem.message == f"its result would depend on itself: {' -> '.join(path)}"
+
+
+def test_a_fault_that_no_target_depends_on_is_left_out_and_told(toys: Harness) -> None:
+    nodes = {
+        "a": ("Constant", {"value": 1}),
+        "b": ("Add", {"b": "x"}),
+        "c": ("Add", {"a": Link("b", "int")}),
+        "s": ("Show", {"value": Link("a", "int")}),
+    }
+    graph = toys.check(nodes)
+    assert list(graph.nodes) == ["a", "s"]
+    assert {(problem.code, problem.node) for problem in graph.left_out} == {("E101", "b"), ("E106", "b")}
+    assert {problem.node for problem in toys.problems(nodes, ["c"])} == {"b"}
