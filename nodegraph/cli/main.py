@@ -117,7 +117,7 @@ def share_processors(environ: MutableMapping[str, str] = os.environ) -> None:
     """Let torch's idle threads (GNU OpenMP) spin for a fraction of a millisecond only. They must be told before torch is imported.
 
     By default they spin far longer, and two of them on a machine that is busy with something else wait for each other in turn: the demo
-    picture took over 20 s instead of 1 s. On an idle machine this setting costs nothing that could be measured.
+    picture took 10 s and more instead of 1 s. On an idle machine this setting costs nothing that could be measured.
     """
     if "OMP_WAIT_POLICY" not in environ:
         environ.setdefault("GOMP_SPINCOUNT", "20000")
