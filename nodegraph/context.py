@@ -66,12 +66,15 @@ class Context:
         steps: Iterable[T],
         total: int | None = None,
         *,
+        at: Callable[[T], tuple[float, float | None]] | None = None,
         preview: Callable[[T], Any] | None = None,
         text: Callable[[T], str] | None = None,
     ) -> Iterator[T]:
         """Pass on `steps` one by one with progress, at most ten previews a second, and a check for cancelling before each.
 
+        at: from a step to (done, total), for steps that know it themselves; else they are counted
         preview: from a step to a picture, uint8 (H, W, 3); called only if somebody looks
+        text: from a step to a few words beside the progress
         """
         if total is None and isinstance(steps, Sized):
             total = len(steps)
@@ -85,7 +88,8 @@ class Context:
                 except StopIteration:
                     break
                 done += 1
-                self.progress(done, total, text(step) if text is not None else "")
+                value, end = at(step) if at is not None else (done, total)
+                self.progress(value, end, text(step) if text is not None else "")
                 if preview is not None:
                     self.preview(lambda shown=step: preview(shown))  # type: ignore[misc]
                 yield step

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -44,8 +43,9 @@ def build_emoji_dataset(
     if not (folder / "metadata.jsonl").is_file():
         words = [word.strip() for word in styles.split(",") if word.strip()]
         chosen = DEMO_SUBJECTS if subjects == "demo" else None
-        for step in ctx.track(build(ctx.files.place("input", packages), folder, subjects=chosen, styles=words, size=size)):
-            ctx.progress(step.done, step.total, step.file)
+        steps = build(ctx.files.place("input", packages), folder, subjects=chosen, styles=words, size=size)
+        for _ in ctx.track(steps, at=lambda step: (step.done, step.total), text=lambda step: step.file):
+            pass
     return TrainingSet(folder)
 
 
@@ -174,8 +174,8 @@ def train_diffusion(
             latents=LatentSettings(variants=variants),
             prompts=lines,
         )
-        for encoded in ctx.track(job.encode()):
-            ctx.progress(encoded.done, encoded.total, "encoding pictures")
+        for _ in ctx.track(job.encode(), at=lambda step: (step.done, step.total), text=lambda step: "encoding pictures"):
+            pass
         follow(ctx, job.train(), folder)
         path, samples = job.finish()
     ref = WeightsRef.of(path)
@@ -204,15 +204,15 @@ def follow(ctx: Context, steps: Iterator[TrainStep], folder: Path) -> None:
     """Work through a training loop with progress, previews and sample sheets; cancelling saves the state first."""
     from nodegraph.diffusion.pictures import write_png
 
-    with closing(steps) as run:  # type: ignore[type-var]
-        for step in run:
-            ctx.check()
-            ctx.progress(step.step, step.total, f"loss {step.loss:.4f}, {step.left / 60:.1f} min left")
-            if step.samples is not None:
-                sheet = sheet_of(step.samples, 5 if step.samples.shape[2] > step.samples.shape[1] else 10)
-                ctx.preview(lambda sheet=sheet: (sheet.data[0] * 255).astype("uint8"))  # type: ignore[misc]
-                write_png(folder / "samples.png", sheet)
-                write_png(folder / "curve.png", curve_of(folder))
+    def words(step: TrainStep) -> str:
+        return f"loss {step.loss:.4f}, {step.left / 60:.1f} min left"
+
+    for step in ctx.track(steps, at=lambda step: (step.step, step.total), text=words):
+        if step.samples is not None:
+            sheet = sheet_of(step.samples, 5 if step.samples.shape[2] > step.samples.shape[1] else 10)
+            ctx.preview(lambda sheet=sheet: (sheet.data[0] * 255).astype("uint8"))  # type: ignore[misc]
+            write_png(folder / "samples.png", sheet)
+            write_png(folder / "curve.png", curve_of(folder))
 
 
 def sheet_of(pictures: Any, columns: int) -> Image:

@@ -78,6 +78,12 @@ def test_steps_are_passed_on_one_by_one_with_progress(make: Make, told: list[Eve
     assert told == [Progress("7", 1, 3, "at a"), Progress("7", 2, 3, "at b"), Progress("7", 3, 3, "at c")]
 
 
+def test_steps_may_say_themselves_where_they_are(make: Make, told: list[Event], clock: Clock) -> None:
+    for _ in make().track([7, 8], at=lambda step: (step, 9)):
+        clock.now += 1
+    assert told == [Progress("7", 7, 9), Progress("7", 8, 9)]
+
+
 def test_a_generator_has_no_end_unless_it_is_given(make: Make, told: list[Any], clock: Clock) -> None:
     def steps() -> Iterator[int]:
         for i in range(2):

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image as Pillow
 
 from nodegraph.engine import Engine
+from nodegraph.events import Event, Progress, Sink, ignore
 from nodegraph.registry import builtin_folder
 from nodegraph.scheduler import RunResult
 from nodegraph.settings import default_settings
@@ -28,8 +29,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         yield engine
 
 
-def run(engine: Engine, name: str, overrides: dict[str, Any] | None = None) -> RunResult:
-    result = engine.run(builtin_folder("workflows") / f"{name}.json", overrides)
+def run(engine: Engine, name: str, overrides: dict[str, Any] | None = None, emit: Sink = ignore) -> RunResult:
+    result = engine.run(builtin_folder("workflows") / f"{name}.json", overrides, emit=emit)
     assert result.error is None, result.error
     assert result.status == "done"
     return result
@@ -119,8 +120,13 @@ def test_training_runs_resumes_and_gives_a_checkpoint_that_draws(name: str, tmp_
         "diffusion.prompts": "red disc",
     }
     settings = default_settings(output=tmp_path / "output", cache=tmp_path / "cache", device="cpu", environ={})
+    told: list[Event] = []
     with Engine(settings) as engine:
-        run(engine, name, small)
+        run(engine, name, small, told.append)
+    progress = [event for event in told if isinstance(event, Progress)]
+    assert {event.node for event in progress} == {"vae", "diffusion"}
+    assert all(event.total and event.value <= event.total for event in progress), "every stage says how far it is"
+    assert "encoding pictures" in {event.text for event in progress}
     curve = tmp_path / "output/training/emoji/diffusion/curve.json"
     first = json.loads(curve.read_text())["losses"]
     with Engine(settings) as engine:
