@@ -137,7 +137,8 @@ class Engine:
         keys = self.key_maker()
         all_keys = keys.keys(graph)
         before = self._remembered(name)
-        return {id: reasons_for(graph.nodes[id], before.get(id), keys.explain(graph.nodes[id], all_keys)) for id in self.plan(graph).run}
+        run = plan(graph, all_keys, self.cache, self.is_valid).run
+        return {id: reasons_for(graph.nodes[id], before.get(id), keys.explain(graph.nodes[id], all_keys)) for id in run}
 
     def remember(self, graph: Graph, name: str) -> None:
         """Keep the parts of every key under `name`, for a later `explain`."""

@@ -133,8 +133,8 @@ class _Builder:
             id = stack.pop()
             if id not in needed:
                 needed.add(id)
-                stack += [link.node for link in self.links.get(id, {}).values()]
-                stack += [value.node for value in _given(self.document, id) if type(value) is Link]
+                entry = self.document.nodes.get(id)
+                stack += [value.node for value in (entry.inputs.values() if entry is not None else ()) if type(value) is Link]
         return needed
 
     # ------------------------------------------------------------------------- problems
@@ -409,12 +409,6 @@ class _Builder:
             elif id in active and active[id].mode != "active" and not self.is_full():
                 self.problem(NothingToRun, f"it is to be run, but it is {active[id].mode}", id, hint="activate it")
         return chosen
-
-
-def _given(document: Document, id: str) -> Iterable[Any]:
-    """What the inputs of a node hold in the document, before links are led past bypassed nodes."""
-    entry = document.nodes.get(id)
-    return entry.inputs.values() if entry is not None else ()
 
 
 _NOTHING: Final[Mapping[str, Type]] = {}

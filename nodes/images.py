@@ -67,7 +67,7 @@ def preview_image(ctx: Context, image: Each[Image]) -> None:
 def _write(ctx: Context, image: Image, root: str, name: str, format: str, quality: int, embed: bool) -> None:
     from nodegraph.diffusion.pictures import encode, to_bytes
 
-    values = _pattern_values(ctx.workflow, image)
+    values = _pattern_values(ctx.workflow, image) if "%" in name else {}
     suffix = ".jpg" if format == "jpeg" else f".{format}"
     for pixels in to_bytes(image):
         data = encode(pixels, format, quality, ctx.workflow if embed else None)

@@ -11,7 +11,7 @@ import numpy as np
 
 from nodegraph.diffusion.identify import SD_SCALE
 from nodegraph.diffusion.models.vae import AutoencoderKL
-from nodegraph.diffusion.training.batches import Stream, generator, paint_batch, to_signed
+from nodegraph.diffusion.training.batches import PictureStore, Stream, generator, paint_batch, to_signed
 from nodegraph.diffusion.training.captions import prompt
 from nodegraph.diffusion.training.dataset import Dataset
 from nodegraph.diffusion.training.diffusion import DiffusionSettings, DiffusionTask, SampleSettings
@@ -89,8 +89,6 @@ class CheckpointJob:
 
 def spread(dataset: Dataset, size: int, count: int = FITTED) -> Pictures:
     """Pictures spread over the data set, with all kinds of backgrounds: (B, size, size, 3), always the same."""
-    from nodegraph.diffusion.training.batches import PictureStore
-
     chosen = np.linspace(0, len(dataset.entries) - 1, min(count, len(dataset.entries))).astype(np.int64)
     return paint_batch(PictureStore(dataset), chosen, SceneRecipe(), generator(0, Stream.SAMPLE), size)
 
