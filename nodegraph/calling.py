@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from nodegraph.authoring import Lazy, Ref
@@ -43,6 +44,7 @@ class Skip(BaseException):
 class Caller:
     """What a run needs to call nodes: where files are, who listens, how weights are lent.
 
+    secrets: keys for services elsewhere, by name, that whoever asked for the run gave along
     workflow: the saved workflow as plain data, or a function that gives it when the first node that looks at it is called
     """
 
@@ -55,6 +57,7 @@ class Caller:
         services: Callable[[], Services] | None = None,
         workflow: Mapping[str, Any] | Callable[[], Mapping[str, Any] | None] | None = None,
         previews: bool = False,
+        secrets: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.registry = registry
         self.files = files
@@ -63,6 +66,7 @@ class Caller:
         self._services = services
         self._workflow = workflow
         self._previews = previews
+        self._secrets = secrets
 
     # --------------------------------------------------------------------------------- calling
 
@@ -96,6 +100,7 @@ class Caller:
             services=self._services,
             workflow=self._workflow() if callable(self._workflow) else self._workflow,
             previews=self._previews,
+            secrets=self._secrets,
         )
 
     # --------------------------------------------------------------------------------- faults

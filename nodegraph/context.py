@@ -7,6 +7,7 @@ import io
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from nodegraph.errors import Cancelled
@@ -26,6 +27,15 @@ class Services(Protocol):
 
     def noise(self, seed: int, like: Any) -> Any: ...
 
+    def free(self) -> int: ...
+
+    def used_bytes(self) -> int: ...
+
+    def report(self) -> str: ...
+
+    @property
+    def device(self) -> Any: ...
+
 
 class Context:
     """Made anew for every call of a node; valid until the call returns."""
@@ -40,6 +50,7 @@ class Context:
         services: Callable[[], Services] | None = None,
         workflow: Mapping[str, Any] | None = None,
         previews: bool = False,
+        secrets: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.node = node
         """id of the node in the graph"""
@@ -51,6 +62,7 @@ class Context:
         self._cancelled = cancelled
         self._services = services
         self._previews = previews
+        self._secrets = secrets
         self._last_preview = 0.0
         self._last_progress = 0.0
 
@@ -124,11 +136,20 @@ class Context:
         """Show something on the node: `show("image", file=saved)`, `show("text", text="...")`. Kept with the cached result."""
         self.shown.append({"kind": kind, **{k: v.to_json() if isinstance(v, SavedFile) else v for k, v in data.items()}})
 
+    def secret(self, name: str) -> str | None:
+        """A key for some service that whoever asked for the run gave along. Never log, show or return it: results are kept."""
+        return self._secrets.get(name)
+
     # ------------------------------------------------------------------------------- the diffusion layer
 
     def load(self, handle: Any, **options: Any) -> contextlib.AbstractContextManager[Any]:
         """`with ctx.load(model) as net:` makes a handle real: on the device, patched, and undone again on exit."""
         return self._need_services().lease(handle, **options)
+
+    @property
+    def device(self) -> Any:
+        """Where networks are put: a `torch.device`."""
+        return self._need_services().device
 
     def noise(self, seed: int, like: Any) -> Any:
         """Gaussian noise in the shape of `like`, drawn on the CPU: the same picture for a seed on every device."""

@@ -146,6 +146,25 @@ def parse_json(data: bytes | str, name: str = "the text") -> Any:
     return value
 
 
+def without_nan(data: bytes | str, name: str = "the text") -> Any:
+    """JSON with the words NaN and Infinity, which Python writes and ComfyUI's files hold, read as nothing.
+
+    All other limits are those of `parse_json`. Raises NotJson, also if no such word is in it, or TooLarge.
+    """
+    text = data.decode("utf-8-sig", "replace") if isinstance(data, bytes) else data
+    if "NaN" not in text and "Infinity" not in text:
+        raise NotJson(f"{name} is not JSON", hint="save it again")
+    try:
+        plain = json.dumps(json.loads(text, parse_constant=lambda _: None, parse_int=_int_text), allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        raise NotJson(f"{name} is not JSON: {error}", hint="open it in an editor, or save it again") from error
+    return parse_json(plain, name)
+
+
+def _int_text(text: str) -> Any:
+    return int(text) if len(text) <= 40 else text
+
+
 def _too_deep(name: str) -> TooLarge:
     return TooLarge(f"{name} is nested too deeply to be a workflow", hint=f"at most {MAX_DEPTH} brackets stand within each other")
 
@@ -253,7 +272,8 @@ def _parse_node(id: str, raw: Any, problems: list[NodegraphError]) -> NodeEntry:
     entry = NodeEntry(raw["type"], version=raw.get("version"), title=raw.get("title") or "", mode=raw.get("mode", "active"))
     if not raw.keys() <= _NODE_KEYS:
         entry.rest = {key: value for key, value in raw.items() if key not in _NODE_KEYS}
-    problems += (fault.at(id, entry.type) for fault in _faults_of(entry))
+    if entry.mode != "active" or entry.version is not None or entry.title:
+        problems += (fault.at(id, entry.type) for fault in _faults_of(entry))
     inputs = raw.get("inputs", {})
     if isinstance(inputs, dict):
         entry.inputs = {

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from nodegraph import events as ev
@@ -27,7 +28,7 @@ from nodegraph.files import is_unchanged, write_atomic
 from nodegraph.graph import Graph, GraphNode, build
 from nodegraph.keys import KeyMaker, what_changed
 from nodegraph.overrides import apply_overrides
-from nodegraph.plan import Plan, plan
+from nodegraph.plan import Plan, needed, plan
 from nodegraph.registry import Registry, builtin_registry
 from nodegraph.scheduler import Run, RunResult
 from nodegraph.settings import Settings, default_settings
@@ -60,6 +61,24 @@ class Engine:
         self.cache.flush()
         self._hashes.save()
 
+    def free(self, *, models: bool = False, results: bool = False) -> None:
+        """Let go of weights that are not in use, and of results that are kept in memory."""
+        if results:
+            self.cache.memory.clear()
+        with self._lock:
+            services = self._services
+        if models and services is not None:
+            services.free()
+
+    def usage(self) -> dict[str, Any]:
+        """Bytes, counts and hits of the results in memory, and what weights are loaded."""
+        kept, services = self.cache.memory, self._services
+        results = {"bytes": kept.bytes, "budget": kept.budget, "entries": len(kept), "hits": kept.hits, "misses": kept.misses}
+        weights = (
+            {"bytes": services.used_bytes(), "loaded": services.report()} if services is not None else {"bytes": 0, "loaded": "nothing"}
+        )
+        return {"results": results, "weights": weights}
+
     # ------------------------------------------------------------------------------ workflows
 
     def document(self, workflow: Workflow, overrides: Mapping[str, Any] | None = None) -> Document:
@@ -87,11 +106,15 @@ class Engine:
         emit: ev.Sink = ev.ignore,
         cancelled: threading.Event | None = None,
         previews: bool = False,
+        trace: bool = False,
+        secrets: Mapping[str, str] = MappingProxyType({}),
     ) -> RunResult:
         """Run a workflow to its end.
 
         emit: is told what happens, by one thread at a time; what it raises ends the run and is raised here
         cancelled: set it from anywhere to stop within one step
+        trace: tell also where the time goes (`events.Span`)
+        secrets: what `ctx.secret(name)` gives to nodes
 
         Faults of the graph are raised (Problems), and files that cannot be read; faults of nodes are in the result's `error`.
         """
@@ -101,8 +124,8 @@ class Engine:
         stop = cancelled if cancelled is not None else threading.Event()
         tell = ev.listener(emit, stop)
         saved = cache(lambda: graph.document.to_json() if graph.document is not None else None)
-        caller = Caller(self.registry, self.files, tell, stop, self.services, saved, previews)
-        run = Run(graph, self.key_maker(), self.cache, caller, emit=tell, valid=self.is_valid, cancelled=stop)
+        caller = Caller(self.registry, self.files, tell, stop, self.services, saved, previews, secrets)
+        run = Run(graph, self.key_maker(), self.cache, caller, emit=tell, valid=self.is_valid, cancelled=stop, trace=trace)
         return run.execute()
 
     def is_valid(self, entry: Entry) -> bool:
@@ -139,6 +162,15 @@ class Engine:
         before = self._remembered(name)
         run = plan(graph, all_keys, self.cache, self.is_valid).run
         return {id: reasons_for(graph.nodes[id], before.get(id), keys.explain(graph.nodes[id], all_keys)) for id in run}
+
+    def compare(self, graph: Graph, before: Graph | None) -> dict[str, list[str]]:
+        """For each node that the targets depend on, in order: what differs from an earlier graph, nothing if nothing does."""
+        keys = self.key_maker()
+        all_keys = keys.keys(graph)
+        old_keys = keys.keys(before) if before is not None else {}
+        asked = needed(graph)
+        parts = {id: keys.explain(before.nodes[id], old_keys) for id in asked if before is not None and id in before.nodes}
+        return {id: reasons_for(graph.nodes[id], parts.get(id), keys.explain(graph.nodes[id], all_keys)) for id in asked}
 
     def remember(self, graph: Graph, name: str) -> None:
         """Keep the parts of every key under `name`, for a later `explain`."""

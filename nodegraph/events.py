@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, ClassVar, Literal
 
 from nodegraph.errors import NodegraphError
@@ -17,13 +18,18 @@ class Event:
     def to_json(self) -> dict[str, Any]:
         """Plain data; binary parts (previews) are left out and travel beside it."""
         out: dict[str, Any] = {"event": self.kind}
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name in type(self)._names():
+            value = getattr(self, name)
             if isinstance(value, NodegraphError):
                 value = value.to_json()
             if not isinstance(value, bytes):
-                out[field.name] = value
+                out[name] = value
         return out
+
+    @classmethod
+    @cache
+    def _names(cls) -> tuple[str, ...]:
+        return tuple(field.name for field in fields(cls))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,21 @@ class NodeFailed(Event):
     kind = "node_failed"
     node: str
     error: NodegraphError
+
+
+@dataclass(frozen=True, slots=True)
+class Span(Event):
+    """Where time went, told only if the run is traced: `queue`, `key`, `cache`, `load`, `move`, `run`, `encode`, `save`.
+
+    node: empty for what concerns the whole run; start: seconds since 1970; thread: spans of one thread lie within each other or apart
+    """
+
+    kind = "span"
+    name: str
+    node: str
+    start: float
+    seconds: float
+    thread: str
 
 
 @dataclass(frozen=True, slots=True)

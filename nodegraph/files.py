@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from nodegraph.errors import FileMissing, ModelNotFound, UnsafePath, WriteFailed, did_you_mean, shorten
+from nodegraph.spans import span
 
 _RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³])\s*(\..*)?$")
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*]')
@@ -84,11 +85,21 @@ def inside(root: Path, name: str) -> Path:
     return path
 
 
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """One more place for weights of a kind, whatever it is called on disk. first: looked up before the models roots, else after them."""
+
+    kind: str
+    path: Path
+    first: bool = False
+
+
 @dataclass(frozen=True)
 class Files:
     """The folders of a session. `models` are looked up in order; folders are made when first written to.
 
     examples: pictures that are shipped, found after those in `input`
+    extra_models: places for weights outside the models roots
     """
 
     input: Path
@@ -96,6 +107,7 @@ class Files:
     temp: Path
     models: tuple[Path, ...] = ()
     examples: Path | None = None
+    extra_models: tuple[ModelFolder, ...] = ()
 
     def place(self, root: str, name: str) -> Path:
         """A path below one of the folders, for nodes that keep several files together. Raises UnsafePath if it would lie elsewhere."""
@@ -128,12 +140,18 @@ class Files:
         by_base = self._model(folder, same_base[0].split("/")) if len(same_base) == 1 else None
         if by_base is not None:
             return by_base
-        where = ", ".join(str(root / folder) for root in self.models) or "no models folder is set"
+        where = ", ".join(map(str, self.model_folders(folder))) or "no models folder is set"
         raise ModelNotFound(f"there is no {shorten(name)!r} in {where}", hint=_what_is_there(name, known))
 
     def _model(self, folder: str, parts: list[str]) -> Path | None:
-        paths = (root.joinpath(folder, *parts) for root in self.models)
+        paths = (root.joinpath(*parts) for root in self.model_folders(folder))
         return next((path for path in paths if os.path.isfile(path)), None)
+
+    def model_folders(self, folder: str) -> list[Path]:
+        """Where weights of a kind are looked for, in order."""
+        mine = [extra for extra in self.extra_models if extra.kind == folder]
+        before = [extra.path for extra in mine if extra.first]
+        return [*before, *(root / folder for root in self.models), *(extra.path for extra in mine if not extra.first)]
 
     def find(self, folder: str, name: str) -> Path:
         """The file that an input with this `folder` names."""
@@ -142,8 +160,8 @@ class Files:
     def list_models(self, folder: str) -> list[str]:
         """Names of the weights files in a models folder, all roots together, with forward slashes."""
         names: dict[str, None] = {}
-        for root in self.models:
-            names.update(dict.fromkeys(n for n in listing(root / folder) if n.lower().endswith(WEIGHT_SUFFIXES)))
+        for root in self.model_folders(folder):
+            names.update(dict.fromkeys(n for n in listing(root) if n.lower().endswith(WEIGHT_SUFFIXES)))
         return sorted(names)
 
     # -------------------------------------------------------------------------------- writing
@@ -164,12 +182,14 @@ class Files:
             folder = inside(base, pattern + "_00000" + suffix).parent
             folder.mkdir(parents=True, exist_ok=True)
             with temporary(folder) as (stream, temp):
-                write(stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-                stream.close()
-                final = _claim(temp, base, pattern, suffix)
-                _sync_folder(folder)
+                with span("encode"):
+                    write(stream)
+                    stream.flush()
+                with span("save"):
+                    os.fsync(stream.fileno())
+                    stream.close()
+                    final = _claim(temp, base, pattern, suffix)
+                    sync_folder(folder)
             stat = final.stat()
         except OSError as error:
             raise write_failed(base / pattern, error) from error
@@ -184,13 +204,13 @@ def _claim(temp: Path, base: Path, pattern: str, suffix: str) -> Path:
     while True:
         final = target.with_name(f"{stem}_{number:05d}{suffix}")
         try:
-            _move_to_new(temp, final)
+            move_to_new(temp, final)
             return final
         except FileExistsError:
             number += 1
 
 
-def _move_to_new(temp: Path, final: Path) -> None:
+def move_to_new(temp: Path, final: Path) -> None:
     """Give a file a name that no other has. Raises FileExistsError."""
     try:
         os.link(temp, final)
@@ -230,12 +250,12 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
             os.fsync(stream.fileno())
             stream.close()
             os.replace(temp, path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except OSError as error:
         raise write_failed(path, error) from error
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a new name survive a loss of power, where folders can be synced (not on Windows, which does it by itself)."""
     if os.name == "nt":
         return

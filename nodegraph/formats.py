@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from nodegraph.document import MAX_BYTES, Document, parse_document, parse_json
+from nodegraph.document import MAX_BYTES, Document, parse_document, parse_json, without_nan
 from nodegraph.errors import (
     FileMissing,
     NodegraphError,
@@ -135,22 +135,13 @@ def _from_text(data: bytes | str, name: str, registry: Registry | None) -> Loade
 
 
 def _with_nan(data: bytes | str, registry: Registry | None) -> Loaded | None:
-    text = data.decode("utf-8-sig", "replace") if isinstance(data, bytes) else data
-    if not any(word in text for word in ("NaN", "Infinity")):
-        return None
     try:
-        # all other limits are those of strict reading: with the words gone, the text is read a second time by it
-        plain = json.dumps(json.loads(text, parse_constant=lambda _: None, parse_int=_int_text), allow_nan=False)
-        loaded = document_from(parse_json(plain), registry)
-    except (ValueError, RecursionError, NodegraphError):
+        loaded = document_from(without_nan(data), registry)
+    except NodegraphError:
         return None
     if loaded.kind == "nodegraph":
         return None
     return loaded._replace(warnings=("NaN and Infinity are no numbers that JSON knows; they were read as nothing", *loaded.warnings))
-
-
-def _int_text(text: str) -> Any:
-    return int(text) if len(text) <= 40 else text
 
 
 def _from_picture(path: Path, container: Container, registry: Registry | None) -> Loaded:

@@ -92,6 +92,16 @@ def build(
     return builder.build(targets)
 
 
+def upgrade_document(document: Document, registry: Registry) -> Document:
+    """A document whose nodes all have the present version of their types. Raises Problems with those that cannot be brought to it."""
+    builder = _Builder(document, registry, None)
+    builder.find_specs()
+    faults = [problem for problem in builder.problems if isinstance(problem, BadVersion)]
+    if faults:
+        raise Problems(faults, builder.hidden)
+    return replace(document, nodes={**document.nodes, **builder.entries})
+
+
 class _Builder:
     """The working state of one `build`."""
 

@@ -96,7 +96,17 @@ def read_texts(path: str | Path) -> dict[str, str]:
 
     Raises FileMissing, ReadFailed, NotAPicture, or TooLarge for a text beyond the limit of workflow files, also a compressed one.
     """
-    return _with_picture(Path(path), lambda stream, kind: _png_texts(stream) if kind == "png" else _webp_texts(stream))
+    return _with_picture(Path(path), _texts)
+
+
+def texts_in(stream: IO[bytes]) -> dict[str, str] | None:
+    """As `read_texts`, of a picture that is no file; None if it is neither PNG nor WebP. Raises TooLarge."""
+    kind = container_of(stream.read(12))
+    return _texts(stream, kind) if kind is not None else None
+
+
+def _texts(stream: IO[bytes], kind: Container) -> dict[str, str]:
+    return _png_texts(stream) if kind == "png" else _webp_texts(stream)
 
 
 def _with_picture(path: Path, work: Callable[[IO[bytes], Container], T]) -> T:

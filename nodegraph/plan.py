@@ -55,3 +55,15 @@ def strict_links(node: GraphNode) -> Iterator[Link]:
         spec = inputs[name]
         if not (spec.lazy or spec.raw):
             yield link
+
+
+def needed(graph: Graph) -> list[str]:
+    """The nodes that the targets depend on, also through lazy inputs, in the order of the graph."""
+    seen = set(graph.targets)
+    stack = list(seen)
+    while stack:
+        for link in graph.nodes[stack.pop()].links.values():
+            if link.node not in seen:
+                seen.add(link.node)
+                stack.append(link.node)
+    return [id for id in graph.nodes if id in seen]

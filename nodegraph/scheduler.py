@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,7 @@ from nodegraph.graph import Graph, GraphNode
 from nodegraph.keys import Key, KeyMaker, canonical, digest
 from nodegraph.lanes import Lanes
 from nodegraph.plan import Valid
+from nodegraph.tracing import Tracing
 from nodegraph.values import Blocked, Expand
 
 if TYPE_CHECKING:
@@ -70,12 +72,16 @@ class Run:
         valid: Valid = lambda entry: True,
         cancelled: threading.Event | None = None,
         helpers: int | None = None,
+        trace: bool = False,
     ) -> None:
         self.graph = graph
         self.nodes = dict(graph.nodes)
+        self.early: list[ev.Event] | None = []
+        self.trace = Tracing(self.tell) if trace else None
         self.key_maker = keys
-        self.keys = keys.keys(graph)
-        self.places = keys.places(graph)
+        with self.part("key"):
+            self.keys = keys.keys(graph)
+            self.places = keys.places(graph)
         self.cache = cache
         self.caller = caller
         self.cancelled = cancelled if cancelled is not None else threading.Event()
@@ -95,7 +101,6 @@ class Run:
         self.arrived: set[str] = set()
         self.executed: list[str] = []
         self.cached: list[str] = []
-        self.early: list[ev.Event] | None = []
         self.error: NodegraphError | None = None
         self.interrupt: KeyboardInterrupt | None = None
         self.lanes = Lanes(self.run_node, self.cancelled, helpers)
@@ -115,7 +120,7 @@ class Run:
         """
         begin = time.perf_counter()
         try:
-            with self.lock:
+            with self.lock, self.part("cache"):
                 self.demand(self.graph.targets)
             self.announce()
             self.lanes.work()
@@ -145,6 +150,10 @@ class Run:
             self.early.append(event)
         else:
             self.emit(event)
+
+    def part(self, name: str) -> AbstractContextManager[None]:
+        """Time a part of the run as a whole, if it is traced."""
+        return self.trace.whole(name) if self.trace is not None else nullcontext()
 
     def result(self, seconds: float) -> RunResult:
         done = [id for id in self.graph.targets if id in self.entries]
@@ -191,6 +200,8 @@ class Run:
                 self.push(id)
 
     def push(self, id: str) -> None:
+        if self.trace is not None:
+            self.trace.ready(id)
         self.lanes.push(self.ranks[id], id, self.nodes[id].spec.lane == "device")
 
     def arrive(self, id: str, entry: Entry, cached: bool = False) -> None:
@@ -250,7 +261,11 @@ class Run:
                 self.begin_async(id, node, values, actual)
                 return False
             begin = time.perf_counter()
-            outputs, shown = self.caller.call(node, values, self.ask_for)
+            if self.trace is None:
+                outputs, shown = self.caller.call(node, values, self.ask_for)
+            else:
+                with self.trace.node(id):
+                    outputs, shown = self.caller.call(node, values, self.ask_for)
             self.settle(id, node, values, outputs, shown, actual, begin)
         except BaseException as error:  # noqa: BLE001 - the one place where a run's faults end up
             self.fail(id, error)
@@ -275,7 +290,8 @@ class Run:
         with self.lock:
             if self.async_lane is None:
                 self.async_lane = AsyncLane(self.cancelled)
-        self.async_lane.submit(call_async(self.caller, node, values, self.ask_for), done)
+        work = call_async(self.caller, node, values, self.ask_for)
+        self.async_lane.submit(work if self.trace is None else self.trace.awaited(id, work), done)
 
     def gather(self, node: GraphNode) -> dict[str, Any] | Blocked:
         """The values of all strict links, or the first that is Blocked."""

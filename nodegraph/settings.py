@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nodegraph.cache import DISK_BYTES, MEMORY_BYTES
-from nodegraph.files import Files
+from nodegraph.files import Files, ModelFolder
 from nodegraph.registry import builtin_folder
 
 
@@ -26,9 +26,10 @@ class Settings:
     disk_bytes: int = DISK_BYTES
     device: str = "auto"
     dtype: str = "float32"
+    extra_models: tuple[ModelFolder, ...] = ()
 
     def files(self) -> Files:
-        return Files(self.input, self.output, self.temp, self.models, builtin_folder("workflows") / "input")
+        return Files(self.input, self.output, self.temp, self.models, builtin_folder("workflows") / "input", self.extra_models)
 
 
 def default_settings(

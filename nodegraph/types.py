@@ -110,6 +110,31 @@ def declare_cast(target: type, source: type, convert: Callable[[Any], Any]) -> N
     _CASTS[(_BY_CLASS[target].name, _BY_CLASS[source].name)] = convert
 
 
+def casts() -> list[tuple[str, str]]:
+    """The names of (target, source) of every cast."""
+    return list(_CASTS)
+
+
+def stand_in(name: str, parents: tuple[type, ...], *, color: str, doc: str, handle: bool, cls: type | None = None) -> Socket:
+    """A socket type of a pack that is not loaded here, good for checking what may be connected: its class is empty.
+
+    parents: classes of the socket types that it descends from; cls: the class itself, if it is one of Python's own
+    """
+    made = cls if cls is not None else type(name.rpartition("/")[2], parents, {"__doc__": doc})
+    entry = Socket(name, made, color, doc, handle)
+    _BY_CLASS[made] = entry
+    return entry
+
+
+def declare_absent_cast(target: str, source: str) -> None:
+    """Know of a cast between two socket types, by name, whose function is not loaded here."""
+
+    def absent(value: Any) -> Any:
+        raise RuntimeError(f"the cast from {source} to {target} belongs to a pack that is not loaded in this process")
+
+    _CASTS.setdefault((target, source), absent)
+
+
 def sockets() -> dict[str, Socket]:
     """All declared socket types by name."""
     return dict(_BY_NAME)

@@ -23,9 +23,13 @@ examples:
   nodegraph run comfyui.png                               ComfyUI files and pictures that carry a workflow work too
   nodegraph check mine.json                               every problem at once, nothing is run
   nodegraph nodes KSampler                                what a node does, its inputs and ranges
+  nodegraph serve --open                                  the server and its editor, in the browser
 
 exit codes: 0 done, 1 the run failed, 2 the request was wrong, 130 cancelled
 """
+
+
+_Plain = argparse.RawDescriptionHelpFormatter
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,12 +37,13 @@ def parser() -> argparse.ArgumentParser:
         prog="nodegraph",
         description="A node graph engine for controllable diffusion image generation.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Plain,
     )
     main.add_argument("--version", action="version", version=f"nodegraph {__version__}")
     commands = main.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _run(commands.add_parser("run", help="run a workflow and save what it makes", description=RUN))
     _check(commands.add_parser("check", help="report every problem of a workflow, run nothing", description=CHECK))
+    _serve(commands.add_parser("serve", help="start the server", description=SERVE, epilog=SERVE_EPILOG, formatter_class=_Plain))
     _nodes(commands.add_parser("nodes", help="list node types, or explain one", description="List the node types, or explain one."))
     _workflows(commands.add_parser("workflows", help="list the shipped workflows", description="List the workflows that are shipped."))
     _convert(commands.add_parser("convert", help="convert between our format and ComfyUI's", description=CONVERT))
@@ -52,6 +57,20 @@ CHECK = "Read a workflow and report every problem at once. Nothing is run; torch
 CONVERT = """Convert a workflow. The form of OUT is chosen with --to; IN may be any accepted form, a picture too.
 ComfyUI's editor JSON is read (with subgraphs, reroutes, muted and bypassed nodes resolved) but not written."""
 STRIP = "Remove embedded workflows and prompts from a PNG or WebP. Pixels are not touched."
+
+SERVE = """Start the server: queue, history and live events, ComfyUI's protocol, and the editor in the browser.
+It answers this machine only, unless --host says otherwise; then a token is needed."""
+SERVE_EPILOG = """\
+every option can also be an environment variable (NODEGRAPH_PORT, NODEGRAPH_EXTRA_MODEL_PATHS; lists like PATH) or stand in a settings
+file, for instance:
+
+  port = 8188                   # serve.toml in the platform's folder for settings, or the file of --settings; JSON works too
+  models = ["/data/models"]
+  [limits]
+  temp = "2G"
+
+The command line wins over the environment, the environment over the file. Of folders that may be repeated, those of all three count.
+"""
 
 
 def _folders(p: argparse.ArgumentParser) -> None:
@@ -88,6 +107,35 @@ def _check(p: argparse.ArgumentParser) -> None:
     _folders(p)
 
 
+def _serve(p: argparse.ArgumentParser) -> None:
+    def many(group: argparse._ArgumentGroup, name: str, metavar: str, text: str) -> None:
+        group.add_argument(name, metavar=metavar, action="append", default=[], help=f"{text}; may be repeated")
+
+    group = p.add_argument_group("where it answers")
+    group.add_argument("--host", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1; another one needs --token)")
+    group.add_argument("--port", metavar="N", help="port to listen on, 0 for a free one (default: 8188)")
+    group.add_argument("--open", action="store_true", help="open the editor in the browser")
+    group = p.add_argument_group("where things are")
+    group.add_argument("--input", metavar="DIR", help="folder that uploads go to and LoadImage reads from (default: ./input)")
+    group.add_argument("--output", metavar="DIR", help="folder for saved pictures (default: ./output)")
+    many(group, "--models", "DIR", "a models folder (default: ./models, and the shipped ones)")
+    many(group, "--packs", "DIR", "the folder of a node pack")
+    many(group, "--extra-model-paths", "FILE", "a YAML file in the form of ComfyUI's extra_model_paths.yaml")
+    group.add_argument("--state", metavar="DIR", help="folder for queue, history and saved workflows (default: the user's data folder)")
+    group.add_argument("--settings", metavar="FILE", help="a settings file, TOML or JSON")
+    group.add_argument("--editor", metavar="DIR", help="serve another web editor, built into this folder")
+    group = p.add_argument_group("how it runs")
+    group.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps ... (default: the best there is)")
+    group.add_argument("--dtype", metavar="NAME", help="number format of networks: float32, bfloat16 or float16 (default: float32)")
+    group.add_argument("--memory", metavar="SIZE", help="memory for kept results, for instance 4G")
+    many(group, "--limit", "NAME=SIZE", "body, upload, uploads, temp, userdata, pixels, connections, body_seconds or idle_seconds")
+    group.add_argument("--dev", action="store_true", help="for work on nodes and editor: other ports of this machine may use the server")
+    group = p.add_argument_group("who may use it")
+    group.add_argument("--token", metavar="TEXT", help="what every request must carry; `new` makes one up and prints the address with it")
+    many(group, "--allow-host", "NAME", "one more name this server is reached by")
+    many(group, "--allow-origin", "ORIGIN", "one more page that may use it, such as https://example.org")
+
+
 def _nodes(p: argparse.ArgumentParser) -> None:
     p.add_argument("name", nargs="?", metavar="NAME", help="explain this node type")
     p.add_argument("--json", action="store_true", help="print the full description as JSON")
@@ -110,7 +158,15 @@ def _strip(p: argparse.ArgumentParser) -> None:
     p.add_argument("--output", type=Path, metavar="FILE", help="write here instead of replacing IMAGE")
 
 
-_WHERE = {"run": "run", "check": "check", "nodes": "nodes", "workflows": "nodes", "convert": "convert", "strip": "convert"}
+_WHERE = {
+    "run": "run",
+    "check": "check",
+    "serve": "serve",
+    "nodes": "nodes",
+    "workflows": "nodes",
+    "convert": "convert",
+    "strip": "convert",
+}
 
 
 def share_processors(environ: MutableMapping[str, str] = os.environ) -> None:

@@ -51,9 +51,14 @@ class Alias:
     def by_ours(self) -> Mapping[str, ForeignInput]:
         return {entry.ours: entry for entry in self.inputs}
 
+    @cached_property
+    def by_name(self) -> Mapping[str, ForeignInput]:
+        """by the name there, else by the one here"""
+        return {**self.by_ours, **self.by_theirs}
+
     def find(self, name: str) -> ForeignInput | None:
         """The input called `name` there, else the one called so here."""
-        return self.by_theirs.get(name) or self.by_ours.get(name)
+        return self.by_name.get(name)
 
 
 _INPUT = re.compile(r"(?P<theirs>\w+)(=(?P<ours>\w+))?(:(?P<kind>\w+)(\+(?P<follows>\w+))?)?")
@@ -84,14 +89,37 @@ _COMPOSITE = "destination=base source=overlay x:int y:int resize_source=resize:b
 _TABLE: Final = (
     _alias("CheckpointLoaderSimple", "LoadCheckpoint", "ckpt_name=file:file", "model clip vae"),
     _alias("CLIPTextEncode", "CLIPEncode", "text:str clip", "conditioning", fixed={"syntax": "comfyui"}),
+    _alias(
+        "ConditioningAverage",
+        "BlendConditioning",
+        "conditioning_to=base conditioning_from=overlay conditioning_to_strength=keep:float",
+        "conditioning",
+        fixed={"lengths": "base"},
+    ),
     _alias("CLIPSetLastLayer", "CLIPSkip", "clip stop_at_clip_layer=stop_at:int", "clip"),
     _alias("EmptyLatentImage", "EmptyLatent", "width:int height:int batch_size=batch:int", "latent"),
-    _alias("KSampler", "KSampler", _SAMPLING, "latent", only_ours="eta"),
+    _alias("KSampler", "KSampler", _SAMPLING, "latent", only_ours="eta variation_seed variation_strength"),
     _alias("VAEDecode", "VAEDecode", "samples=latent vae", "image"),
     _alias("VAEEncode", "VAEEncode", "pixels=image vae", "latent"),
     _alias("LoadImage", "LoadImage", "image=file:file+upload", "image mask"),
     _alias("LoadImageMask", "LoadMask", "image=file:file+upload channel:choice", "mask"),
     _alias("SaveImage", "SaveImage", "images=image filename_prefix=name:str", "@image", only_ours="format quality embed"),
+    _alias(
+        "SaveAnimatedWEBP",
+        "SaveAnimation",
+        "images filename_prefix=name:str fps:float lossless:bool quality:int method:choice",
+        "",
+        only_ours="loop boomerang compress_level embed",
+        fixed={"format": "webp"},
+    ),
+    _alias(
+        "SaveAnimatedPNG",
+        "SaveAnimation",
+        "images filename_prefix=name:str fps:float compress_level:int",
+        "",
+        only_ours="loop boomerang lossless quality method embed",
+        fixed={"format": "apng"},
+    ),
     _alias("PreviewImage", "PreviewImage", "images=image", "@image"),
     _alias("ImageScale", "ImageScale", "image upscale_method=method:choice width:int height:int crop:choice", "image"),
     _alias("ImageScaleBy", "ImageScaleBy", "image upscale_method=method:choice scale_by=factor:float", "image"),
@@ -179,10 +207,17 @@ NOTES: Final = frozenset({"Note", "MarkdownNote"})
 
 
 def alias_for(type_: str, given: Iterable[str]) -> Alias | None:
-    """The line to write a node of ours with: of several, the one that has the most of the inputs `given`."""
+    """The line to write a node of ours with: of several, the one that has the most of the inputs `given`.
+
+    given: names, or values by name; then a line that fixes one of them to another value comes last
+    """
     names = set(given)
-    candidates = [alias for alias in _TABLE if alias.ours == type_]
-    return max(candidates, key=lambda alias: len(names & alias.by_ours.keys()), default=None)
+    values = given if isinstance(given, Mapping) else {}
+
+    def rank(alias: Alias) -> tuple[bool, int]:
+        return all(values.get(name, value) == value for name, value in alias.fixed.items()), len(names & alias.by_ours.keys())
+
+    return max((alias for alias in _TABLE if alias.ours == type_), key=rank, default=None)
 
 
 def find_alias(class_type: str) -> Alias | None:

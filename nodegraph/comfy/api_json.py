@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from nodegraph.comfy.aliases import BY_OURS, NOTES, Alias, ForeignInput, alias_for, find_alias
 from nodegraph.comfy.constants import as_text, coerce, describe, is_slot, other_place, unwrap, wrap
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_ID = 500
 _MISSING = object()
+
+_NO_NAMES: Final[Mapping[str, ForeignInput]] = {}
 
 
 def is_api_json(data: Any) -> bool:
@@ -40,25 +41,41 @@ def convert_api(data: Any, registry: Registry | None = None) -> Converted:
 
     registry: names the outputs of nodes that ComfyUI does not have; without it they are called `output_0`, `output_1`, ...
     """
+    converted, problems = read_api(data, registry)
+    if problems:
+        raise Problems(problems)
+    return converted
+
+
+def read_api(data: Any, registry: Registry | None = None) -> tuple[Converted, list[NodegraphError]]:
+    """Like `convert_api`, but what cannot be read is left out of the document and told beside it.
+
+    So the rest can still be run. Raises UnknownFormat or GraphTooLarge if nothing of it can.
+    """
     if not is_api_json(data):
         raise UnknownFormat(f"this is no API JSON of ComfyUI but {describe(data)}", hint="in ComfyUI, use Workflow > Export (API)")
     if len(data) > MAX_NODES:
         raise GraphTooLarge(f"the workflow has {len(data)} nodes; at most {MAX_NODES} are accepted")
     reader = _Reader(registry)
     document = reader.read(data)
-    if reader.problems:
-        raise Problems(reader.problems)
-    return Converted(document, reader.warnings.all())
+    return Converted(document, reader.warnings.all()), reader.problems
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
+_AS_IT_IS: Final = frozenset((("int", int), ("float", float), ("str", str), ("bool", bool)))
+"""kinds of inputs and types of values that need no conversion"""
+_PLAIN: Final = frozenset((int, float, str, bool))
+"""types of values that a node of ours takes as they are"""
+
+
+class _Node(NamedTuple):
     """A node as it stands in API JSON, of proven form."""
 
     type: str
     inputs: dict[str, Any]
     title: str
     alias: Alias | None
+    outputs: tuple[str, ...] | None
+    """names of its outputs, as far as they are known"""
 
 
 class _Slot(NamedTuple):
@@ -70,6 +87,7 @@ class _Reader:
     def __init__(self, registry: Registry | None) -> None:
         self.registry = registry
         self.nodes: dict[str, _Node] = {}
+        self.classes: dict[str, tuple[Alias | None, tuple[str, ...] | None]] = {}
         self.problems: list[NodegraphError] = []
         self.warnings = Warnings()
 
@@ -87,12 +105,29 @@ class _Reader:
             return None
         meta = raw.get("_meta")
         title = meta.get("title") if isinstance(meta, dict) else None
-        return _Node(raw["class_type"], raw.get("inputs", {}), title if isinstance(title, str) else "", find_alias(raw["class_type"]))
+        type_ = raw["class_type"]
+        alias, outputs = self._class(type_)
+        return _Node(type_, raw.get("inputs", {}), title if isinstance(title, str) else "", alias, outputs)
+
+    def _class(self, type_: str) -> tuple[Alias | None, tuple[str, ...] | None]:
+        """(ComfyUI's node of this name, the names of its outputs)."""
+        known = self.classes.get(type_)
+        if known is None:
+            alias = find_alias(type_)
+            spec = self.registry.specs.get(type_) if self.registry is not None else None
+            own = tuple(spec.outputs) if spec is not None else None
+            known = self.classes[type_] = (alias, alias.outputs if alias is not None else own)
+        return known
 
     def _entry(self, id: str, node: _Node, data: Mapping[str, Any]) -> NodeEntry:
         inputs: dict[str, Any] = dict(node.alias.fixed) if node.alias is not None else {}
+        known = node.alias.by_name if node.alias is not None else _NO_NAMES
         for name, value in node.inputs.items():
-            entry = node.alias.find(name) if node.alias is not None else None
+            entry = known.get(name)
+            plain = self._plain(node, entry, value)
+            if plain is not None:
+                inputs[entry.ours if entry is not None else name] = plain
+                continue
             if self._is_ignored(id, node, name, value, entry):
                 continue
             converted = self._value(id, node, name, value, entry, data)
@@ -133,6 +168,25 @@ class _Reader:
 
     # ------------------------------------------------------------------------------------------ links
 
+    def _plain(self, node: _Node, entry: ForeignInput | None, value: Any) -> Any:
+        """What most values become, without a closer look; None for all others."""
+        kind = type(value)
+        if kind is list:
+            return self._plain_link(value) if entry is not None or node.alias is None else None
+        if entry is not None:
+            return value if (entry.kind, kind) in _AS_IT_IS else None
+        return value if node.alias is None and kind in _PLAIN else None
+
+    def _plain_link(self, value: list[Any]) -> Link | None:
+        """The Link that most links are: to an output that its node really has. None for all others."""
+        if len(value) != 2 or type(value[0]) is not str or type(value[1]) is not int:
+            return None
+        source = self.nodes.get(value[0])
+        if source is None or source.outputs is None or not 0 <= value[1] < len(source.outputs):
+            return None
+        output = source.outputs[value[1]]
+        return None if output[0] == "@" else Link(value[0], output)
+
     def _link(self, id: str, node: _Node, name: str, value: list[Any], data: Mapping[str, Any]) -> Any:
         found = self._follow(value, data)
         if not isinstance(found, NodegraphError):
@@ -165,7 +219,7 @@ class _Reader:
                 return unwrap(value)
 
     def _output(self, source: _Node, slot: _Slot) -> str | NodegraphError:
-        names = self._output_names(source)
+        names = source.outputs
         if names is None:
             return f"output_{slot.number}"
         if slot.number < len(names):
@@ -175,24 +229,18 @@ class _Reader:
         hint = "use one of these slots" if names else "link another node"
         return BadLink(f"{where} has no output slot {slot.number}; it has {has}", hint=hint)
 
-    def _output_names(self, source: _Node) -> tuple[str, ...] | None:
-        if source.alias is not None:
-            return source.alias.outputs
-        spec = self.registry.specs.get(source.type) if self.registry is not None else None
-        return tuple(spec.outputs) if spec is not None else None
-
 
 def _form_fault(id: str, raw: Any) -> NodegraphError | None:
-    shown = shorten(id, 60)
     if not isinstance(id, str) or not 0 < len(id) <= MAX_ID:
-        return UnknownFormat(f"a node id must have 1 to {MAX_ID} characters", node=shown, hint="rename the node")
+        return UnknownFormat(f"a node id must have 1 to {MAX_ID} characters", node=shorten(id, 60), hint="rename the node")
     if not isinstance(raw, dict) or not isinstance(raw.get("class_type"), str) or not 0 < len(raw["class_type"]) <= MAX_ID:
         what = describe(raw.get("class_type")) if isinstance(raw, dict) and "class_type" in raw else describe(raw)
-        return UnknownFormat(f"a node must be an object with a `class_type`, not {what}", node=shown, hint="export the workflow again")
+        fault = f"a node must be an object with a `class_type`, not {what}"
+        return UnknownFormat(fault, node=shorten(id, 60), hint="export the workflow again")
     inputs = raw.get("inputs", {})
     if not isinstance(inputs, dict) or not all(isinstance(name, str) for name in inputs):
         fault = f"`inputs` must be an object of values by name, not {describe(inputs)}"
-        return UnknownFormat(fault, node=shown, node_type=raw["class_type"], hint="export the workflow again")
+        return UnknownFormat(fault, node=shorten(id, 60), node_type=raw["class_type"], hint="export the workflow again")
     return None
 
 

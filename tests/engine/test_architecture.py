@@ -17,9 +17,9 @@ PACKAGE = Path(nodegraph.__file__).parent
 NODES = PACKAGE.parent / "nodes"
 
 LAYERS = [
-    {"errors", "values", "lanes"},
+    {"errors", "values", "lanes", "spans"},
     {"types", "document", "events", "files", "device"},
-    {"schema", "context", "content", "codec"},
+    {"schema", "context", "content", "codec", "tracing"},
     {"authoring", "literals", "cache", "media"},
     {"registry"},
     {"graph", "settings"},
@@ -35,7 +35,7 @@ LAYERS = [
 PUBLIC = {"__init__"}
 """fetches names when they are used, and so is above all"""
 
-DIFFUSION_MAY = {"errors", "types", "files", "media", "authoring", "context", "values"}
+DIFFUSION_MAY = {"errors", "types", "files", "media", "authoring", "context", "values", "spans"}
 ENGINE_KNOWS_OF_DIFFUSION = {("engine.py", "nodegraph.diffusion.store")}
 """the weights store is made when the first node loads a model"""
 
@@ -92,6 +92,8 @@ def test_a_file_imports_files_of_earlier_layers_only(path: Path) -> None:
     for name in imports(path):
         if name.startswith("nodegraph.diffusion"):
             assert (path.name, name) in ENGINE_KNOWS_OF_DIFFUSION
+        elif name.startswith("nodegraph.server"):
+            assert mine == "cli", f"{path.name} imports {name}"
         elif name.split(".")[0] == "nodegraph" and name != "nodegraph.__version__":
             assert member(name) in below, f"{path.name} imports {name}"
 

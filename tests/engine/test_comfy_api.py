@@ -65,6 +65,30 @@ def test_of_several_classes_the_one_with_the_given_inputs_is_written() -> None:
     assert (masked.theirs, feathered.theirs) == ("LatentCompositeMasked", "LatentComposite")
 
 
+def test_of_several_classes_the_one_that_does_the_same_is_written() -> None:
+    for format, wanted in (("webp", "SaveAnimatedWEBP"), ("apng", "SaveAnimatedPNG")):
+        alias = alias_for("SaveAnimation", {"images": Link("1", "image"), "format": format, "fps": 8.0, "quality": 90, "compress_level": 4})
+        assert alias is not None
+        assert alias.theirs == wanted
+
+
+def test_animations_and_averages_come_in_as_they_were() -> None:
+    data = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "walk.gif"}},
+        "2": {"class_type": "SaveAnimatedWEBP", "inputs": {
+            "images": ["1", 0], "filename_prefix": "w", "fps": 6.0, "lossless": True, "quality": 80, "method": "slowest"}},
+        "3": {"class_type": "SaveAnimatedPNG", "inputs": {"images": ["1", 0], "filename_prefix": "p", "fps": 6.0, "compress_level": 9}},
+        "4": {"class_type": "ConditioningAverage", "inputs": {"conditioning_to_strength": 0.25}},
+    }  # fmt: skip
+    nodes = from_api(data).nodes
+    webp = {"images": Link("1", "image"), "name": "w", "fps": 6.0, "lossless": True, "quality": 80, "method": "slowest", "format": "webp"}
+    assert nodes["2"] == NodeEntry("SaveAnimation", webp)
+    assert nodes["3"] == NodeEntry(
+        "SaveAnimation", {"images": Link("1", "image"), "name": "p", "fps": 6.0, "compress_level": 9, "format": "apng"}
+    )
+    assert nodes["4"] == NodeEntry("BlendConditioning", {"keep": 0.25, "lengths": "base"})
+
+
 # --------------------------------------------------------------------------------------------- reading
 
 

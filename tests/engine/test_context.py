@@ -29,6 +29,7 @@ from nodegraph.events import (
     Progress,
     RunFinished,
     RunStarted,
+    Span,
     ignore,
     listener,
 )
@@ -271,6 +272,10 @@ def test_a_node_sees_its_id_its_folders_and_the_workflow(toys: Harness) -> None:
             NodeFinished("a", "Add", 1.5),
             {"event": "node_finished", "node": "a", "type": "Add", "seconds": 1.5, "cached": False, "shown": ()},
         ),
+        (
+            Span("encode", "a", 1.5, 0.25, "MainThread"),
+            {"event": "span", "name": "encode", "node": "a", "start": 1.5, "seconds": 0.25, "thread": "MainThread"},
+        ),
         (NodeBlocked("a", "why"), {"event": "node_blocked", "node": "a", "reason": "why"}),
         (
             NodeFailed("a", BadValue("no")),
@@ -285,7 +290,7 @@ def test_every_event_has_a_plain_form_without_its_binary_part(event: Event, told
 
 def test_kinds_of_events_are_unique() -> None:
     kinds = [cls.kind for cls in vars(events).values() if isinstance(cls, type) and issubclass(cls, Event)]
-    assert len(kinds) == len(set(kinds)) == 10
+    assert len(kinds) == len(set(kinds)) == 11
 
 
 def test_a_listener_is_called_by_one_thread_at_a_time() -> None:

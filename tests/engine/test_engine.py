@@ -182,6 +182,18 @@ def test_it_is_told_what_would_run_and_why(place: Settings) -> None:
         assert one.explain(changed, "another workflow")["a"] == ["first run"]
 
 
+def test_two_graphs_are_compared_whatever_is_cached(place: Settings) -> None:
+    with engine(place) as one:
+        graph = one.check(document(NODES))
+        changed = one.check(document(NODES), {"a.b": 7})
+        for _ in range(2):
+            assert one.compare(graph, graph) == {"c": [], "a": [], "s": []}
+            told = one.compare(changed, graph)
+            assert told == {"c": [], "a": ["input `b`: 1 -> 7"], "s": ["input `value`: node a `int` gives another result"]}
+            assert one.compare(graph, None) == {id: ["first run"] for id in ("c", "a", "s")}
+            one.run(changed)
+
+
 def test_a_node_that_is_never_cached_is_told_to_run_every_time(place: Settings) -> None:
     with engine(place) as one:
         graph = one.check(document({"d": ("Dice", {})}), targets=["d"])

@@ -1,0 +1,1 @@
+"""Our own API, `/api/v1`: typed functions from which both the routes and the OpenAPI document are made."""

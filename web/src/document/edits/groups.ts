@@ -1,0 +1,42 @@
+/** Titled frames behind nodes. */
+import type { Edit } from '../change';
+import { type Box, boundsOf, HEADER } from '../geometry';
+import type { Group } from '../model';
+
+const MARGIN = 20;
+
+function setGroups(edit: Edit, groups: readonly Group[]): void {
+  edit.set(['groups'], groups);
+}
+
+/** A frame around boxes; nothing without any. */
+export function addGroup(edit: Edit, boxes: readonly Box[], title = 'Group', color = '#4a6fa5'): void {
+  const all = boundsOf(boxes);
+  if (all === null) return;
+  const bounding = [all.x - MARGIN, all.y - MARGIN - HEADER, all.width + 2 * MARGIN, all.height + 2 * MARGIN + HEADER] as const;
+  setGroups(edit, [...edit.doc.groups, { title, color, bounding }]);
+}
+
+export function changeGroup(edit: Edit, index: number, change: Partial<Group>): void {
+  if (edit.doc.groups[index] === undefined) return;
+  setGroups(
+    edit,
+    edit.doc.groups.map((group, i) => (i === index ? { ...group, ...change } : group)),
+  );
+}
+
+export function deleteGroups(edit: Edit, indices: readonly number[]): void {
+  if (indices.some((index) => edit.doc.groups[index] !== undefined)) {
+    setGroups(
+      edit,
+      edit.doc.groups.filter((_, i) => !indices.includes(i)),
+    );
+  }
+}
+
+/** Whether a box counts as inside a group: its middle is. */
+export function isInside(group: Group, box: Box): boolean {
+  const [x, y, width, height] = group.bounding;
+  const [cx, cy] = [box.x + box.width / 2, box.y + box.height / 2];
+  return cx >= x && cx <= x + width && cy >= y && cy <= y + height;
+}

@@ -1,0 +1,85 @@
+/** Finding node types: what is typed against titles, ids, categories and help; and only those that fit a dropped link. */
+import type { Catalog, NodeSpec } from './catalog';
+import { joint, type Type } from './types';
+
+/** An end of a link that looks for a partner: an output of a type, or an input that wants one. */
+export type Loose =
+  | { readonly side: 'output'; readonly type: Type }
+  | { readonly side: 'input'; readonly type: Type; readonly mapped: boolean };
+
+export interface Found {
+  readonly spec: NodeSpec;
+  /** the input or output that would take the link */
+  readonly partner: string | null;
+  readonly score: number;
+}
+
+/** The best first; everything, by category and title, if nothing is asked. */
+export function searchNodes(catalog: Catalog, query: string, loose: Loose | null, recent: readonly string[] = [], limit = 60): Found[] {
+  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  const found: Found[] = [];
+  for (const spec of Object.values(catalog.specs)) {
+    const partner = loose === null ? null : partnerOf(spec, loose, catalog);
+    if (loose !== null && partner === null) continue;
+    const points = words.map((word) => scoreOf(spec, word));
+    if (points.some((point) => point === 0)) continue;
+    const sum = points.reduce((total, point) => total + point, 0);
+    found.push({ spec, partner: partner?.name ?? null, score: sum + (partner?.score ?? 0) + bonus(spec, recent) });
+  }
+  return found.sort((a, b) => b.score - a.score || compareText(a.spec.title, b.spec.title)).slice(0, limit);
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function bonus(spec: NodeSpec, recent: readonly string[]): number {
+  const place = recent.indexOf(spec.id);
+  return (place >= 0 ? Math.max(1, 6 - place) : 0) - (spec.status === 'deprecated' ? 20 : 0);
+}
+
+/** The first exact partner, else the first that fits. An exact type is worth more than one that takes anything. */
+export function partnerOf(spec: NodeSpec, loose: Loose, catalog: Catalog): { name: string; score: number } | null {
+  const ends = loose.side === 'output' ? Object.entries(spec.inputs) : Object.entries(spec.outputs);
+  let best: { name: string; score: number } | null = null;
+  for (const [name, end] of ends) {
+    const type = catalog.parse(end.type);
+    const mapped = 'mapped' in end && end.mapped === true;
+    const how =
+      loose.side === 'output' ? joint(type, loose.type, mapped, catalog.rules) : joint(loose.type, type, loose.mapped, catalog.rules);
+    if (how === null) continue;
+    const exact = JSON.stringify(type) === JSON.stringify(loose.type);
+    const bare = 'widget' in end && end.widget !== undefined ? 0 : 2;
+    const score = (exact ? 8 : type.kind === 'socket' ? 4 : 1) + bare;
+    if (best === null || score > best.score) best = { name, score };
+  }
+  return best;
+}
+
+function scoreOf(spec: NodeSpec, word: string): number {
+  const title = spec.title.toLowerCase();
+  const id = spec.id.toLowerCase();
+  if (title === word || id === word) return 100;
+  if (title.startsWith(word) || id.startsWith(word)) return 60;
+  if (title.split(/[\s_/]+/).some((part) => part.startsWith(word))) return 45;
+  if (initials(spec.title) === word) return 40;
+  if (title.includes(word) || id.includes(word)) return 30;
+  if (spec.category.toLowerCase().includes(word)) return 16;
+  if (isSubsequence(word, id)) return 8;
+  return spec.description.toLowerCase().includes(word) ? 4 : 0;
+}
+
+function initials(title: string): string {
+  return title
+    .split(/\s+/)
+    .map((word) => word[0] ?? '')
+    .join('')
+    .toLowerCase();
+}
+
+function isSubsequence(short: string, long: string): boolean {
+  if (short.length < 3) return false;
+  let at = 0;
+  for (const letter of long) if (letter === short[at]) at++;
+  return at === short.length;
+}

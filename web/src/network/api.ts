@@ -1,0 +1,150 @@
+/** Requests to the server. Whole numbers beyond 2^53 survive both ways. */
+import type { CatalogJson } from '../document/catalog';
+import { type Json, type JsonObject, parseJson, writeJson } from '../document/json';
+import { checkDocument, type Doc } from '../document/model';
+import type {
+  Accepted,
+  Asset,
+  ErrorJson,
+  Kept,
+  KeptList,
+  OneTemplate,
+  Queue,
+  Run,
+  RunPage,
+  RunRequest,
+  Template,
+  Templates,
+  Verdict,
+  Versions,
+} from '../wire';
+
+const BASE = 'api/v1';
+
+/** The server said no, and why. `present`: what is saved instead, if that is the reason. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly error: ErrorJson,
+    readonly present: Kept | null,
+  ) {
+    super(error.message);
+    this.name = 'ApiError';
+  }
+}
+
+/** There was no answer at all. */
+export class Unreachable extends Error {
+  constructor() {
+    super('The server does not answer. Your work is kept in this browser until it does.');
+    this.name = 'Unreachable';
+  }
+}
+
+interface Asked {
+  readonly body?: unknown;
+  readonly blob?: Blob;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+async function call<T>(method: string, path: string, asked: Asked = {}): Promise<T> {
+  const headers: Record<string, string> = { ...asked.headers };
+  if (asked.body !== undefined) headers['Content-Type'] = 'application/json';
+  const body = asked.blob ?? (asked.body === undefined ? null : writeJson(asked.body));
+  const response = await fetch(path, { method, headers, body, signal: asked.signal ?? null }).catch((error: unknown) => {
+    throw (error as Error).name === 'AbortError' ? error : new Unreachable();
+  });
+  const text = await response.text();
+  if (!response.ok) throw failure(response, text);
+  return (text === '' ? null : parseJson(text)) as T;
+}
+
+function failure(response: Response, text: string): ApiError {
+  try {
+    const data = JSON.parse(text) as { error: ErrorJson; present?: Kept };
+    if (typeof data.error.message === 'string') return new ApiError(response.status, data.error, data.present ?? null);
+  } catch {
+    // told below
+  }
+  const message = `The server answered ${response.status} ${response.statusText}`.trim();
+  return new ApiError(response.status, { code: '', error: '', message }, null);
+}
+
+const part = encodeURIComponent;
+
+export const api = {
+  nodes: (): Promise<CatalogJson> => call('GET', `${BASE}/nodes`),
+
+  templates: async (): Promise<readonly Template[]> => (await call<Templates>('GET', `${BASE}/templates`)).templates,
+
+  async template(name: string): Promise<Doc> {
+    const found = await call<OneTemplate>('GET', `${BASE}/templates/${part(name)}`);
+    return checkDocument(found.workflow as JsonObject);
+  },
+
+  workflows: async (): Promise<readonly Kept[]> => (await call<KeptList>('GET', `${BASE}/workflows`)).workflows,
+
+  async workflow(name: string): Promise<{ kept: Kept; doc: Doc }> {
+    const found = await call<Kept & { workflow: Json }>('GET', `${BASE}/workflows/${part(name)}`);
+    return { kept: found, doc: checkDocument(found.workflow) };
+  },
+
+  /** `etag`: what was seen last; null for a name that must be new. Raises ApiError 412 if somebody else was faster. */
+  save(name: string, doc: Doc, etag: string | null): Promise<Kept> {
+    const headers: Record<string, string> = etag === null ? { 'If-None-Match': '*' } : { 'If-Match': etag };
+    return call('PUT', `${BASE}/workflows/${part(name)}`, { body: { workflow: doc }, headers });
+  },
+
+  versions: async (name: string): Promise<Versions['versions']> =>
+    (await call<Versions>('GET', `${BASE}/workflows/${part(name)}/versions`)).versions,
+
+  async version(name: string, number: number): Promise<Doc> {
+    const found = await call<{ workflow: Json }>('GET', `${BASE}/workflows/${part(name)}/versions/${number}`);
+    return checkDocument(found.workflow);
+  },
+
+  async convert(workflow: Json | Blob): Promise<{ doc: Doc; format: string; warnings: readonly string[] }> {
+    const asked =
+      workflow instanceof Blob ? { blob: workflow, headers: { 'Content-Type': workflow.type || 'image/png' } } : { body: { workflow } };
+    const found = await call<{ workflow: Json; format: string; warnings: string[] }>('POST', `${BASE}/convert`, asked);
+    return { doc: checkDocument(found.workflow), format: found.format, warnings: found.warnings };
+  },
+
+  toComfy: async (doc: Doc): Promise<Json> =>
+    (await call<{ workflow: Json }>('POST', `${BASE}/convert`, { body: { workflow: doc, to: 'comfyui-api' } })).workflow,
+
+  check: (doc: Doc, signal: AbortSignal): Promise<Verdict> => call('POST', `${BASE}/check`, { body: { workflow: doc }, signal }),
+
+  submit: (doc: Doc, request: Omit<RunRequest, 'workflow'>): Promise<Accepted> =>
+    call('POST', `${BASE}/runs`, { body: { ...request, workflow: doc } }),
+
+  run: (id: string): Promise<Run> => call('GET', `${BASE}/runs/${part(id)}`),
+  runs: (limit: number): Promise<RunPage> => call('GET', `${BASE}/runs?limit=${limit}`),
+  cancel: (id: string): Promise<Run> => call('POST', `${BASE}/runs/${part(id)}/cancel`),
+  toFront: (id: string): Promise<Run> => call('PATCH', `${BASE}/runs/${part(id)}`, { body: { front: true } }),
+  queue: (): Promise<Queue> => call('GET', `${BASE}/queue`),
+  pause: (paused: boolean): Promise<Queue> => call('POST', `${BASE}/queue/${paused ? 'pause' : 'resume'}`),
+
+  async runWorkflow(id: string): Promise<Doc> {
+    return checkDocument((await call<{ workflow: Json }>('GET', `${BASE}/runs/${part(id)}/workflow`)).workflow);
+  },
+
+  /** What a file widget may name: models of a folder, or pictures in the input folder. */
+  async files(folder: string): Promise<readonly string[]> {
+    if (folder !== 'input') return call('GET', `api/models/${part(folder)}`);
+    const found = await call<readonly string[]>('GET', 'internal/files/input');
+    return found.map((name) => name.replace(/ \[input\]$/, ''));
+  },
+
+  upload: (file: File): Promise<Asset> =>
+    call('POST', `${BASE}/assets?name=${part(file.name)}`, { blob: file, headers: { 'Content-Type': 'application/octet-stream' } }),
+};
+
+/** Where a picture in a folder of the server can be seen. */
+export function viewAddress(name: string, folder = 'input', preview = false): string {
+  const cut = name.lastIndexOf('/');
+  const query = new URLSearchParams({ filename: name.slice(cut + 1), subfolder: name.slice(0, Math.max(0, cut)), type: folder });
+  if (preview) query.set('preview', 'webp;80');
+  return `api/view?${query}`;
+}

@@ -1,0 +1,342 @@
+/** What a user can ask for that needs the server. */
+
+import { Catalog } from '../document/catalog';
+import type { Edit } from '../document/change';
+import { setInput } from '../document/edits/links';
+import { get, isObject, type Json, parseJson } from '../document/json';
+import { asLink, checkDocument, type Doc, NotAWorkflow, titleOf, writeDocument } from '../document/model';
+import { ApiError, api } from '../network/api';
+import { claim, drafts } from '../network/drafts';
+import type { ErrorJson, Kept } from '../wire';
+import {
+  activate,
+  change,
+  currentCatalog,
+  currentDoc,
+  type EditorState,
+  freshId,
+  isDirty,
+  isUntouched,
+  markSaved,
+  newTab,
+  openTab,
+  perform,
+  setCatalog,
+  show,
+  type Tab,
+  tabOf,
+  tell,
+  useEditor,
+} from './editor';
+import { failRun, follow, type RunState, startRun, useRuns } from './runs';
+
+export function explain(error: unknown): ErrorJson {
+  if (error instanceof ApiError) return error.error;
+  return { code: '', error: '', message: error instanceof Error ? error.message : String(error) };
+}
+
+/** Does something that may fail; a failure is told. */
+export async function attempt<T>(work: () => Promise<T>): Promise<T | null> {
+  try {
+    return await work();
+  } catch (error) {
+    const told = explain(error);
+    tell(told.errors?.[0]?.message ?? told.message, 'error', told.hint);
+    return null;
+  }
+}
+
+// ------------------------------------------------------------------------------------------------ start
+
+export async function start(): Promise<void> {
+  await loadCatalog();
+  await restoreDrafts();
+  if (useEditor.getState().tabs.length === 0) {
+    newTab();
+    show({ kind: 'gallery' });
+  }
+  keepDrafts();
+  keepChecking();
+}
+
+async function loadCatalog(): Promise<void> {
+  for (let wait = 300; ; wait = Math.min(5000, wait * 2)) {
+    try {
+      setCatalog(new Catalog(await api.nodes()));
+      return;
+    } catch (error) {
+      change({ phase: 'failed' });
+      if (error instanceof ApiError && error.status === 401) tell(error.error.message, 'error', error.error.hint);
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+  }
+}
+
+// ------------------------------------------------------------------------------------------------ drafts
+
+async function restoreDrafts(): Promise<void> {
+  const found = await drafts.all().catch(() => []);
+  for (const draft of found) {
+    if (!(await claim(draft.id))) continue;
+    const doc = readQuietly(draft.text);
+    if (doc !== null) openTab({ id: draft.id, doc, name: draft.name, etag: draft.etag, saved: draft.dirty ? null : doc });
+  }
+  const last = sessionStorage.getItem('active');
+  if (last !== null && useEditor.getState().tabs.some((tab) => tab.id === last)) activate(last);
+}
+
+function readQuietly(text: string): Doc | null {
+  try {
+    return checkDocument(parseJson(text));
+  } catch {
+    return null;
+  }
+}
+
+const DRAFT_MILLISECONDS = 400;
+
+/** Every open workflow that changed is kept in this browser a moment later. */
+function keepDrafts(): void {
+  const kept = new Map<string, Tab>();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const write = (): void => {
+    const { tabs, active } = useEditor.getState();
+    sessionStorage.setItem('active', active);
+    tabs.forEach((tab, order) => {
+      const before = kept.get(tab.id);
+      if (isUntouched(tab) || (before?.history.doc === tab.history.doc && before.etag === tab.etag)) return;
+      if (before === undefined) void claim(tab.id);
+      kept.set(tab.id, tab);
+      const draft = { id: tab.id, text: writeDocument(tab.history.doc, 0), name: tab.name, etag: tab.etag, dirty: isDirty(tab), order };
+      drafts.put(draft).catch(() => tell('This browser keeps no drafts: save on the server.', 'error'));
+    });
+    for (const id of [...kept.keys()].filter((id) => !tabs.some((tab) => tab.id === id))) {
+      kept.delete(id);
+      void drafts.delete(id).catch(() => undefined);
+    }
+  };
+  const soon = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(write, DRAFT_MILLISECONDS);
+  };
+  useEditor.subscribe((now, before) => {
+    if (now.tabs !== before.tabs || now.active !== before.active) soon();
+  });
+  addEventListener('pagehide', write);
+  soon();
+}
+
+// ------------------------------------------------------------------------------------------------ checking
+
+const CHECK_MILLISECONDS = 600;
+
+/** The server's judgement of the workflow in front, a moment after each edit. */
+function keepChecking(): void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let running = new AbortController();
+  const check = async (): Promise<void> => {
+    running.abort();
+    running = new AbortController();
+    const doc = currentDoc();
+    if (Object.keys(doc.nodes).length === 0) {
+      change({ problems: [] });
+      return;
+    }
+    try {
+      const verdict = await api.check(doc, running.signal);
+      if (currentDoc() === doc) change({ problems: [...verdict.problems, ...verdict.left_out], online: true });
+    } catch (error) {
+      if ((error as Error).name !== 'AbortError' && !(error instanceof ApiError)) change({ online: false });
+    }
+  };
+  const soon = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(() => void check(), CHECK_MILLISECONDS);
+  };
+  const docIn = (state: EditorState): unknown => tabOf(state)?.history.doc;
+  useEditor.subscribe((now, before) => {
+    if (docIn(now) !== docIn(before)) soon();
+  });
+  soon();
+}
+
+// ------------------------------------------------------------------------------------------------ files
+
+export async function openTemplate(name: string): Promise<void> {
+  const doc = await attempt(() => api.template(name));
+  if (doc === null) return;
+  newTab(doc);
+  show(null);
+}
+
+export async function openSaved(name: string): Promise<void> {
+  const open = useEditor.getState().tabs.find((tab) => tab.name === name);
+  if (open !== undefined) {
+    activate(open.id);
+    return;
+  }
+  const found = await attempt(() => api.workflow(name));
+  if (found !== null) newTab(found.doc, name, found.kept.etag);
+}
+
+/** Saves under the present name, or asks for one. */
+export async function saveTab(id: string): Promise<void> {
+  const tab = useEditor.getState().tabs.find((one) => one.id === id);
+  if (tab === undefined) return;
+  if (tab.name === null) show({ kind: 'save', tab: id });
+  else await saveAs(id, tab.name, tab.etag);
+}
+
+/** `etag`: what may be replaced; null: nothing. */
+export async function saveAs(id: string, name: string, etag: string | null): Promise<void> {
+  const tab = useEditor.getState().tabs.find((one) => one.id === id);
+  if (tab === undefined) return;
+  const { doc } = tab.history;
+  try {
+    const kept: Kept = await api.save(name, doc, etag);
+    markSaved(id, kept.name, kept.etag, doc);
+    show(null);
+    tell(`Saved “${kept.name}”, version ${kept.version}`);
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 412) {
+      markName(id, name);
+      show({ kind: 'stale', tab: id, etag: error.present?.etag ?? null });
+    } else {
+      const told = explain(error);
+      tell(told.message, 'error', told.hint);
+    }
+  }
+}
+
+function markName(id: string, name: string): void {
+  useEditor.setState((state) => ({ tabs: state.tabs.map((tab) => (tab.id === id ? { ...tab, name } : tab)) }));
+}
+
+/** A file that was dropped or chosen: our JSON here, everything else with the server's help. */
+export async function importFile(file: File): Promise<void> {
+  await attempt(async () => {
+    const isPicture = file.type.startsWith('image/');
+    if (file.size > 64 * 2 ** 20) throw new NotAWorkflow([`${file.name} is too large: at most 64 MiB are taken`]);
+    if (isPicture) await importWith(file, file);
+    else await importText(await file.text(), file);
+  });
+}
+
+async function importText(text: string, file: File): Promise<void> {
+  let data: Json;
+  try {
+    data = parseJson(text.replace(/^\uFEFF/, ''));
+  } catch {
+    throw new NotAWorkflow([`${file.name} is not JSON`]);
+  }
+  if (isObject(data) && 'nodegraph' in data) newTab(checkDocument(data));
+  else await importWith(data, file);
+}
+
+async function importWith(workflow: Json | Blob, file: File): Promise<void> {
+  const found = await api.convert(workflow);
+  newTab(
+    titleOf(found.doc) === 'Untitled' ? { ...found.doc, meta: { ...found.doc.meta, title: file.name.replace(/\.\w+$/, '') } } : found.doc,
+  );
+  if (found.warnings.length > 0) tell(`Not everything could be taken over unchanged (${found.warnings.length})`, 'info', found.warnings[0]);
+}
+
+export function download(name: string, content: string, type = 'application/json'): void {
+  const url = URL.createObjectURL(new Blob([content], { type }));
+  const anchor = Object.assign(document.createElement('a'), { href: url, download: name });
+  anchor.click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
+
+// ------------------------------------------------------------------------------------------------ running
+
+const following = new Map<string, () => void>();
+
+/** Queues the workflow in front, or only what some of its nodes need. */
+export async function run(targets: readonly string[] | null = null): Promise<void> {
+  const tab = tabOf(useEditor.getState());
+  if (tab === undefined || Object.keys(tab.history.doc.nodes).length === 0) return;
+  const { doc } = tab.history;
+  const id = freshId();
+  startRun(tab.id, id);
+  try {
+    await api.submit(doc, { id, title: tab.name ?? titleOf(doc), targets });
+  } catch (error) {
+    const told = explain(error);
+    failRun(tab.id, told);
+    change({ problems: told.errors ?? [told], showProblems: true });
+    return;
+  }
+  following.get(tab.id)?.();
+  following.set(
+    tab.id,
+    follow(tab.id, id, (end) => ended(end)),
+  );
+  advanceSeeds(doc);
+  void refreshQueue();
+}
+
+function ended(end: RunState): void {
+  void refreshQueue();
+  if (end.status !== 'failed' || end.error === null) return;
+  change({ problems: end.error.errors ?? [end.error], showProblems: true });
+}
+
+export async function cancelRun(): Promise<void> {
+  const state = useRuns.getState().byTab[useEditor.getState().active];
+  if (state !== undefined) await attempt(() => api.cancel(state.run));
+  void refreshQueue();
+}
+
+export async function refreshQueue(): Promise<void> {
+  try {
+    const [queue, page] = await Promise.all([api.queue(), api.runs(40)]);
+    useRuns.setState({ queue, history: page.runs, online: true });
+  } catch {
+    useRuns.setState({ online: false });
+  }
+}
+
+/** Seeds that are to change after each run. */
+function advanceSeeds(doc: Doc): void {
+  const edits: ((edit: Edit) => void)[] = [];
+  for (const [id, layout] of Object.entries(doc.layout)) {
+    for (const [input, how] of Object.entries(layout.after ?? {})) {
+      const value = get(get(doc.nodes, id)?.inputs, input);
+      if (asLink(value) === null) edits.push((edit) => setInput(edit, id, input, nextSeed(value ?? 0, how)));
+    }
+  }
+  if (edits.length > 0) perform('Seed after the run', (edit) => edits.forEach((one) => void one(edit)), 'after-run');
+}
+
+export function nextSeed(value: Json, how: string): Json {
+  if (how === 'random') return randomSeed();
+  if (typeof value === 'bigint') return value + 1n;
+  return typeof value === 'number' ? value + 1 : value;
+}
+
+/** Small enough to be an exact number everywhere. */
+export function randomSeed(): number {
+  const [high, low] = crypto.getRandomValues(new Uint32Array(2)) as unknown as [number, number];
+  return (high % 2 ** 20) * 2 ** 32 + low;
+}
+
+export async function openRun(id: string): Promise<void> {
+  const doc = await attempt(() => api.runWorkflow(id));
+  if (doc !== null) newTab(doc);
+}
+
+/** Names a file widget may take; asked anew each time, as files come and go. */
+export async function filesOf(folder: string): Promise<readonly string[]> {
+  return (await attempt(() => api.files(folder))) ?? [];
+}
+
+export async function uploadInto(node: string, input: string, file: File): Promise<void> {
+  const asset = await attempt(() => api.upload(file));
+  if (asset !== null) perform('Choose file', (edit) => setInput(edit, node, input, asset.name));
+}
+
+export function specOfNode(id: string): ReturnType<Catalog['spec']> {
+  const entry = get(currentDoc().nodes, id);
+  return entry && currentCatalog().spec(entry.type);
+}

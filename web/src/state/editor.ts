@@ -1,0 +1,215 @@
+/** What is open and how it is looked at. Every edit of a workflow goes through `perform`. */
+import { create } from 'zustand';
+import { type Catalog, EMPTY_CATALOG } from '../document/catalog';
+import type { Edit } from '../document/change';
+import { type History, perform as performed, redo, startHistory, undo } from '../document/history';
+import { type Doc, emptyDocument, type Point, titleOf } from '../document/model';
+import type { Loose } from '../document/search';
+import type { ErrorJson } from '../wire';
+
+export interface Tab {
+  readonly id: string;
+  readonly history: History;
+  /** the name on the server */
+  readonly name: string | null;
+  readonly etag: string | null;
+  readonly saved: Doc | null;
+}
+
+/** The palette, where it opened and for which loose end of a link. */
+export interface Palette {
+  readonly screen: Point;
+  readonly flow: Point;
+  readonly loose: (Loose & { readonly node: string; readonly name: string }) | null;
+}
+
+export interface Notice {
+  readonly id: number;
+  readonly tone: 'info' | 'error';
+  readonly text: string;
+  readonly hint?: string;
+}
+
+export type Dialog =
+  | { readonly kind: 'gallery' | 'keys' }
+  | { readonly kind: 'save'; readonly tab: string }
+  | { readonly kind: 'stale'; readonly tab: string; readonly etag: string | null }
+  | { readonly kind: 'picture'; readonly url: string; readonly name: string };
+
+export interface EditorState {
+  readonly catalog: Catalog;
+  readonly phase: 'starting' | 'ready' | 'failed';
+  readonly online: boolean;
+  readonly tabs: readonly Tab[];
+  readonly active: string;
+  readonly selection: ReadonlySet<string>;
+  readonly links: ReadonlySet<string>;
+  /** places and sizes during a gesture, before they are an edit */
+  readonly moving: Readonly<Record<string, Point>>;
+  readonly sizing: Readonly<Record<string, Point>>;
+  readonly loose: Palette['loose'];
+  readonly palette: Palette | null;
+  readonly dialog: Dialog | null;
+  readonly panel: 'files' | 'queue' | null;
+  readonly problems: readonly ErrorJson[];
+  readonly showProblems: boolean;
+  readonly notices: readonly Notice[];
+  readonly recent: readonly string[];
+}
+
+const NOTHING: ReadonlySet<string> = new Set();
+
+export const useEditor = create<EditorState>()(() => ({
+  catalog: EMPTY_CATALOG,
+  phase: 'starting',
+  online: true,
+  tabs: [],
+  active: '',
+  selection: NOTHING,
+  links: NOTHING,
+  moving: {},
+  sizing: {},
+  loose: null,
+  palette: null,
+  dialog: null,
+  panel: null,
+  problems: [],
+  showProblems: false,
+  notices: [],
+  recent: [],
+}));
+
+const set = useEditor.setState;
+const EMPTY = startHistory(emptyDocument());
+
+export function tabOf(state: EditorState): Tab | undefined {
+  return state.tabs.find((tab) => tab.id === state.active);
+}
+
+export function historyOf(state: EditorState): History {
+  return tabOf(state)?.history ?? EMPTY;
+}
+
+export function docOf(state: EditorState): Doc {
+  return historyOf(state).doc;
+}
+
+/** The workflow in front, now. */
+export function currentDoc(): Doc {
+  return docOf(useEditor.getState());
+}
+
+export function currentCatalog(): Catalog {
+  return useEditor.getState().catalog;
+}
+
+export function isDirty(tab: Tab): boolean {
+  return tab.saved !== tab.history.doc;
+}
+
+export function setCatalog(catalog: Catalog): void {
+  set({ catalog, phase: 'ready' });
+}
+
+function changeTab(id: string, change: (tab: Tab) => Partial<Tab>): void {
+  set((state) => ({ tabs: state.tabs.map((tab) => (tab.id === id ? { ...tab, ...change(tab) } : tab)) }));
+}
+
+/** One step of the user on the workflow in front. `key`: steps with the same one that follow quickly become one. */
+export function perform(label: string, edit: (edit: Edit) => void, key = ''): void {
+  changeTab(useEditor.getState().active, (tab) => ({ history: performed(tab.history, label, edit, key, Date.now()) }));
+}
+
+function step(move: (history: History) => History): void {
+  changeTab(useEditor.getState().active, (tab) => ({ history: move(tab.history) }));
+  select([...useEditor.getState().selection].filter((id) => id.startsWith('group:') || Object.hasOwn(currentDoc().nodes, id)));
+}
+
+export const undoStep = (): void => step(undo);
+export const redoStep = (): void => step(redo);
+
+export function select(nodes: Iterable<string>, links: Iterable<string> = []): void {
+  set({ selection: new Set(nodes), links: new Set(links) });
+}
+
+/** The selected nodes that are there; groups left out. */
+export function selectedNodes(): string[] {
+  const { nodes } = currentDoc();
+  return [...useEditor.getState().selection].filter((id) => Object.hasOwn(nodes, id));
+}
+
+export function selectedGroups(): number[] {
+  return [...useEditor.getState().selection].filter((id) => id.startsWith('group:')).map((id) => Number(id.slice(6)));
+}
+
+// ------------------------------------------------------------------------------------------------ tabs
+
+/** Opens a workflow in front; in place of one that is empty and untouched. */
+export function openTab(tab: Omit<Tab, 'history'> & { readonly doc: Doc }): void {
+  const { doc, ...rest } = tab;
+  set((state) => ({
+    tabs: [...state.tabs.filter((other) => !isUntouched(other)), { ...rest, history: startHistory(doc) }],
+    active: tab.id,
+    selection: NOTHING,
+    links: NOTHING,
+    problems: [],
+  }));
+}
+
+export function isUntouched(tab: Tab): boolean {
+  return tab.name === null && tab.history.past.length === 0 && Object.keys(tab.history.doc.nodes).length === 0;
+}
+
+export function newTab(doc: Doc = emptyDocument('Untitled'), name: string | null = null, etag: string | null = null): string {
+  const id = freshId();
+  openTab({ id, doc, name, etag, saved: name === null ? null : doc });
+  return id;
+}
+
+export function activate(id: string): void {
+  set({ active: id, selection: NOTHING, links: NOTHING, palette: null, problems: [] });
+}
+
+export function closeTab(id: string): void {
+  set((state) => {
+    const at = state.tabs.findIndex((tab) => tab.id === id);
+    const tabs = state.tabs.filter((tab) => tab.id !== id);
+    const next = state.active === id ? (tabs[Math.max(0, at - 1)]?.id ?? '') : state.active;
+    return { tabs, active: next, selection: NOTHING, links: NOTHING };
+  });
+  if (useEditor.getState().tabs.length === 0) newTab();
+}
+
+export function markSaved(id: string, name: string, etag: string, doc: Doc): void {
+  changeTab(id, () => ({ name, etag, saved: doc }));
+}
+
+export function titleOfTab(tab: Tab): string {
+  return tab.name ?? titleOf(tab.history.doc);
+}
+
+// ------------------------------------------------------------------------------------------------ the rest
+
+let notices = 0;
+
+export function tell(text: string, tone: Notice['tone'] = 'info', hint?: string): void {
+  const notice: Notice = { id: ++notices, tone, text, ...(hint === undefined ? {} : { hint }) };
+  set((state) => ({ notices: [...state.notices.slice(-3), notice] }));
+  setTimeout(() => dismiss(notice.id), tone === 'error' ? 12_000 : 4000);
+}
+
+export function dismiss(id: number): void {
+  set((state) => ({ notices: state.notices.filter((notice) => notice.id !== id) }));
+}
+
+export function noteUsed(type: string): void {
+  set((state) => ({ recent: [type, ...state.recent.filter((other) => other !== type)].slice(0, 8) }));
+}
+
+export const show = (dialog: Dialog | null): void => set({ dialog });
+export const change = (part: Partial<EditorState>): void => set(part);
+
+/** Also where the page is not served from a safe address, which has no `randomUUID`. */
+export function freshId(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

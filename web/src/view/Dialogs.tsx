@@ -1,0 +1,202 @@
+/** Dialogs: the browser's own element keeps the focus inside, closes on Escape and is announced to screen readers. */
+import { X } from 'lucide-react';
+import { type FormEvent, type ReactElement, type ReactNode, useEffect, useRef, useState } from 'react';
+import { COMMANDS } from '../gestures/commands';
+import { keyName } from '../gestures/keys';
+import { api } from '../network/api';
+import { attempt, openTemplate, saveAs } from '../state/actions';
+import { type Dialog, newTab, show, useEditor } from '../state/editor';
+import type { Template } from '../wire';
+
+export function Dialogs(): ReactElement | null {
+  const dialog = useEditor((state) => state.dialog);
+  switch (dialog?.kind) {
+    case 'gallery':
+      return <Gallery />;
+    case 'keys':
+      return <Keys />;
+    case 'save':
+      return <SaveDialog tab={dialog.tab} />;
+    case 'stale':
+      return <StaleDialog dialog={dialog} />;
+    case 'picture':
+      return (
+        <Frame title={dialog.name} wide>
+          <img className="large" src={dialog.url} alt={dialog.name} />
+        </Frame>
+      );
+    default:
+      return null;
+  }
+}
+
+interface FrameProps {
+  readonly title: string;
+  readonly wide?: boolean;
+  readonly children: ReactNode;
+}
+
+function Frame({ title, wide, children }: FrameProps): ReactElement {
+  const element = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    if (!element.current!.open) element.current!.showModal();
+    element.current!.querySelector<HTMLInputElement>('input, .card')?.focus();
+    element.current!.querySelector('input')?.select();
+  }, []);
+  const close = (): void => show(null);
+  return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: Escape closes it
+    <dialog
+      ref={element}
+      className={wide ? 'dialog wide' : 'dialog'}
+      aria-label={title}
+      onClose={close}
+      onClick={(event) => event.target === element.current && close()}
+    >
+      <header>
+        <h2>{title}</h2>
+        <button type="button" className="mini" aria-label="Close" onClick={close}>
+          <X size={16} />
+        </button>
+      </header>
+      {children}
+    </dialog>
+  );
+}
+
+function Gallery(): ReactElement {
+  const [templates, setTemplates] = useState<readonly Template[] | null>(null);
+  useEffect(() => {
+    void attempt(() => api.templates()).then((found) => setTemplates(found ?? []));
+  }, []);
+  return (
+    <Frame title="Begin with" wide>
+      <div className="gallery">
+        {templates === null && <p className="quiet">Loading…</p>}
+        {templates?.map((one) => (
+          <button type="button" key={one.name} className="card" onClick={() => void openTemplate(one.name)}>
+            {one.picture !== null ? <img src={one.picture} alt="" loading="lazy" /> : <span className="no-picture" />}
+            <b>{one.title}</b>
+            <span>{one.description}</span>
+          </button>
+        ))}
+        <button
+          type="button"
+          className="card"
+          onClick={() => {
+            newTab();
+            show(null);
+          }}
+        >
+          <span className="no-picture">+</span>
+          <b>Empty canvas</b>
+          <span>Build it from nothing.</span>
+        </button>
+      </div>
+    </Frame>
+  );
+}
+
+const SECTIONS = ['Run', 'Edit', 'Nodes', 'View', 'File'] as const;
+
+function Keys(): ReactElement {
+  return (
+    <Frame title="Keys" wide>
+      <div className="keys">
+        {SECTIONS.map((section) => (
+          <section key={section}>
+            <h3>{section}</h3>
+            <dl>
+              {COMMANDS.filter((command) => command.section === section && command.keys.length > 0).map((command) => (
+                <div key={command.id}>
+                  <dt>{command.label}</dt>
+                  <dd>
+                    {command.keys.map((keys) => (
+                      <kbd key={keys}>{keyName(keys)}</kbd>
+                    ))}
+                  </dd>
+                </div>
+              ))}
+            </dl>
+          </section>
+        ))}
+        <section>
+          <h3>Mouse</h3>
+          <dl>
+            {MOUSE.map(([what, how]) => (
+              <div key={what}>
+                <dt>{what}</dt>
+                <dd>{how}</dd>
+              </div>
+            ))}
+          </dl>
+        </section>
+      </div>
+    </Frame>
+  );
+}
+
+const MOUSE: readonly (readonly [string, string])[] = [
+  ['Move the canvas', 'drag it'],
+  ['Zoom', 'wheel or pinch'],
+  ['Select several', 'Ctrl + drag, Shift + click'],
+  ['Add a node', 'double-click, or drop a link into the void'],
+  ['Cut a link', 'drag its end away'],
+  ['Change a number', 'drag it, Shift for small steps'],
+];
+
+function SaveDialog({ tab }: { readonly tab: string }): ReactElement {
+  const title = useEditor((state) => String(state.tabs.find((one) => one.id === tab)?.history.doc.meta['title'] ?? ''));
+  const [name, setName] = useState(title === 'Untitled' ? '' : title);
+  const save = (event: FormEvent): void => {
+    event.preventDefault();
+    if (name.trim()) void saveAs(tab, name.trim(), null);
+  };
+  return (
+    <Frame title="Save on the server">
+      <form onSubmit={save}>
+        <label>
+          Name
+          {/* biome-ignore lint/a11y/noAutofocus: the only field of the dialog */}
+          <input className="field-input boxed" autoFocus maxLength={100} value={name} onChange={(event) => setName(event.target.value)} />
+        </label>
+        <div className="buttons">
+          <button type="button" className="button" onClick={() => show(null)}>
+            Cancel
+          </button>
+          <button type="submit" className="button primary" disabled={!name.trim()}>
+            Save
+          </button>
+        </div>
+      </form>
+    </Frame>
+  );
+}
+
+function StaleDialog({ dialog }: { readonly dialog: Extract<Dialog, { kind: 'stale' }> }): ReactElement {
+  const name = useEditor((state) => state.tabs.find((one) => one.id === dialog.tab)?.name ?? '');
+  const openTheirs = async (): Promise<void> => {
+    const found = await attempt(() => api.workflow(name));
+    if (found !== null) newTab(found.doc, name, found.kept.etag);
+    show(null);
+  };
+  return (
+    <Frame title="There is another version">
+      <p>
+        “{name}” on the server is not the one you began with: somebody saved it meanwhile, or there is one of that name already. Nothing was
+        written.
+      </p>
+      <div className="buttons">
+        <button type="button" className="button" onClick={() => void openTheirs()}>
+          Open that one beside
+        </button>
+        <button type="button" className="button" onClick={() => show({ kind: 'save', tab: dialog.tab })}>
+          Save mine under another name
+        </button>
+        <button type="button" className="button primary" onClick={() => void saveAs(dialog.tab, name, dialog.etag)}>
+          Save mine as its next version
+        </button>
+      </div>
+    </Frame>
+  );
+}

@@ -1,0 +1,311 @@
+/** One node. Everything in it has a place that was worked out from its description, so nothing is measured. */
+import { Handle, type NodeProps, NodeResizeControl, Position, useStore } from '@xyflow/react';
+import { ChevronDown, ChevronRight, CircleSlash, EyeOff, Zap } from 'lucide-react';
+import { type CSSProperties, memo, type ReactElement, useState } from 'react';
+import { describeInput, type InputSpec, literalOf, type NodeSpec } from '../document/catalog';
+import { resetInput, setInput } from '../document/edits/links';
+import { setTitle, toggleCollapsed } from '../document/edits/nodes';
+import { HEADER, MIN_WIDTH, ROW, type Row, WIDGET } from '../document/geometry';
+import { get, type Json } from '../document/json';
+import { faultOf } from '../document/literals';
+import { asLink } from '../document/model';
+import { joint } from '../document/types';
+import { perform, show, useEditor } from '../state/editor';
+import { DETAIL_ZOOM, type FlowNode, type NodeData } from '../state/flow';
+import { type NodeRun, useRuns } from '../state/runs';
+import { Widget } from '../widgets/widgets';
+
+export const NodeView = memo(
+  function NodeView({ id, data, selected }: NodeProps<FlowNode>): ReactElement {
+    const far = useStore((state) => state.transform[2] < DETAIL_ZOOM);
+    const run = useRuns((state) => get(state.byTab[useEditor.getState().active]?.nodes, id));
+    const problem = useEditor((state) => state.problems.find((one) => one.node === id));
+    const { entry, geometry, layout, spec } = data;
+    const state = [
+      'node',
+      selected && 'selected',
+      entry.mode,
+      run && `run-${run.status}`,
+      (problem !== undefined || run?.status === 'failed') && 'wrong',
+      spec === undefined && 'unknown',
+      far && 'far',
+    ];
+    const color = layout?.color !== undefined && /^#[0-9a-f]{3,8}$/i.test(layout.color) ? layout.color : undefined;
+    const style = { height: geometry.height, ...(color ? { '--node': color } : {}) } as CSSProperties;
+    return (
+      <div className={state.filter(Boolean).join(' ')} style={style}>
+        <Header id={id} data={data} run={run} plain={far} />
+        {!far && geometry.rows.length === 0 && <Gathered data={data} />}
+        {!far && geometry.rows.map((row) => <RowView key={keyOf(row)} id={id} row={row} data={data} run={run} />)}
+        {!far && problem !== undefined && (
+          <div className="node-problem">{problem.input ? `${problem.input}: ${problem.message}` : problem.message}</div>
+        )}
+        {!far && selected && geometry.rows.length > 0 && (
+          <NodeResizeControl position="bottom-right" minWidth={MIN_WIDTH} minHeight={geometry.minHeight} className="resizer" />
+        )}
+      </div>
+    );
+  },
+  (before, after) => before.data === after.data && before.selected === after.selected,
+);
+
+function keyOf(row: Row): string {
+  return row.kind === 'slots' ? `s${row.y}` : row.kind === 'widget' ? `w${row.input}` : 'shown';
+}
+
+// ------------------------------------------------------------------------------------------------ header
+
+interface HeaderProps {
+  readonly id: string;
+  readonly data: NodeData;
+  readonly run: NodeRun | undefined;
+  readonly plain: boolean;
+}
+
+function Header({ id, data, run, plain }: HeaderProps): ReactElement {
+  const [text, setText] = useState<string | null>(null);
+  const { entry, spec, layout } = data;
+  const name = entry.title || spec?.title || entry.type;
+  const finish = (): void => {
+    if (text !== null) perform('Rename', (edit) => setTitle(edit, id, text === spec?.title ? '' : text.trim()));
+    setText(null);
+  };
+  if (plain) return <div className="node-header grip">{name}</div>;
+  return (
+    <div className="node-header grip" title={spec?.description ?? 'This node type is not installed; it is kept as it is'}>
+      <button
+        type="button"
+        className="fold nodrag"
+        aria-label={layout?.collapsed ? 'Unfold' : 'Fold'}
+        onClick={() => perform('Collapse', (edit) => toggleCollapsed(edit, [id]))}
+      >
+        {layout?.collapsed ? <ChevronRight size={14} /> : <ChevronDown size={14} />}
+      </button>
+      {text === null ? (
+        // biome-ignore lint/a11y/noStaticElementInteractions: also reached by the menu
+        <span className="node-title" onDoubleClick={() => setText(name)}>
+          {name}
+        </span>
+      ) : (
+        <input
+          className="node-title nodrag"
+          aria-label="Title"
+          // biome-ignore lint/a11y/noAutofocus: it takes the place of what was clicked
+          autoFocus
+          value={text}
+          onChange={(event) => setText(event.target.value)}
+          onBlur={finish}
+          onKeyDown={(event) => {
+            event.stopPropagation();
+            if (event.key === 'Enter') finish();
+            if (event.key === 'Escape') setText(null);
+          }}
+        />
+      )}
+      <Badges data={data} run={run} />
+      {run?.status === 'running' && <Bar run={run} />}
+    </div>
+  );
+}
+
+function Badges({ data, run }: { readonly data: NodeData; readonly run: NodeRun | undefined }): ReactElement {
+  return (
+    <span className="badges">
+      {data.spec === undefined && <span className="badge">missing</span>}
+      {data.entry.mode === 'muted' && <EyeOff size={13} aria-label="muted" />}
+      {data.entry.mode === 'bypassed' && <CircleSlash size={13} aria-label="bypassed" />}
+      {run?.status === 'cached' && <Zap size={12} className="cached" aria-label="result of an earlier run" />}
+      {run?.status === 'running' && <span className="time">{run.total ? `${run.value}/${run.total}` : run.text || '…'}</span>}
+      {run?.status === 'done' && run.seconds !== undefined && <span className="time">{seconds(run.seconds)}</span>}
+    </span>
+  );
+}
+
+export function seconds(value: number): string {
+  if (value < 0.01) return '';
+  return value < 1 ? `${Math.round(value * 1000)} ms` : value < 100 ? `${value.toFixed(1)} s` : `${Math.round(value)} s`;
+}
+
+function Bar({ run }: { readonly run: NodeRun }): ReactElement {
+  const share = run.total ? Math.min(1, (run.value ?? 0) / run.total) : null;
+  return <span className={share === null ? 'bar unknown' : 'bar'} style={share === null ? {} : { width: `${share * 100}%` }} />;
+}
+
+// ------------------------------------------------------------------------------------------------ rows
+
+interface RowProps {
+  readonly id: string;
+  readonly row: Row;
+  readonly data: NodeData;
+  readonly run: NodeRun | undefined;
+}
+
+function RowView({ id, row, data, run }: RowProps): ReactElement {
+  const style = { top: row.y, height: row.height };
+  if (row.kind === 'shown') {
+    return (
+      <div className="row shown" style={style}>
+        <Shown run={run} />
+      </div>
+    );
+  }
+  if (row.kind === 'widget') return <WidgetRow id={id} name={row.input} data={data} style={style} />;
+  return (
+    <div className="row slots" style={style}>
+      {row.input !== null && <Slot name={row.input} side="input" data={data} node={id} />}
+      {row.output !== null && <Slot name={row.output} side="output" data={data} node={id} />}
+    </div>
+  );
+}
+
+interface SlotProps {
+  readonly name: string;
+  readonly side: 'input' | 'output';
+  readonly data: NodeData;
+  readonly node: string;
+}
+
+function Slot({ name, side, data, node }: SlotProps): ReactElement {
+  const input = data.spec && get(data.spec.inputs, name);
+  const catalog = useEditor.getState().catalog;
+  const title =
+    side === 'input' && input
+      ? `${describeInput(name, input, catalog)}${input.tooltip ? `\n${input.tooltip}` : ''}`
+      : outputTitle(data.spec, name);
+  const empty = side === 'input' && input?.required === true && !Object.hasOwn(data.entry.inputs, name);
+  return (
+    <>
+      <Dot name={name} side={side} data={data} node={node} top={ROW / 2} />
+      <span className={`slot ${side}${empty ? ' needed' : ''}${input && !input.required ? ' optional' : ''}`} title={title}>
+        {label(name)}
+      </span>
+    </>
+  );
+}
+
+function outputTitle(spec: NodeSpec | undefined, name: string): string {
+  const output = spec && get(spec.outputs, name);
+  return output === undefined ? name : `${output.type}${output.tooltip ? `\n${output.tooltip}` : ''}`;
+}
+
+function label(name: string): string {
+  return name.replaceAll('_', ' ');
+}
+
+/** The dot a link ends at. While a link is pulled those that cannot take it fade. */
+function Dot({ name, side, data, node, top }: SlotProps & { readonly top: number }): ReactElement {
+  const type = useEditor.getState().catalog.parse(endOf(data.spec, name, side)?.type ?? '*');
+  const faded = useEditor((state) => {
+    const { loose, catalog } = state;
+    if (loose === null) return false;
+    if (loose.node === node) return !(loose.name === name && (loose.side === 'output') === (side === 'output'));
+    if (loose.side === side) return true;
+    const mapped =
+      side === 'input' ? (endOf(data.spec, name, side) as InputSpec | undefined)?.mapped === true : loose.side === 'input' && loose.mapped;
+    const [to, from] = side === 'input' ? [type, loose.type] : [loose.type, type];
+    return joint(to, from, mapped, catalog.rules) === null;
+  });
+  const color = useEditor.getState().catalog.color(type);
+  const shape = type.kind === 'list' ? ' list' : type.kind === 'var' || type.kind === 'any' ? ' any' : '';
+  return (
+    <Handle
+      id={name}
+      type={side === 'input' ? 'target' : 'source'}
+      position={side === 'input' ? Position.Left : Position.Right}
+      className={`dot${shape}${faded ? ' faded' : ''}`}
+      style={shape === ' any' ? { top } : { top, background: color }}
+      aria-label={`${side} ${name}`}
+    />
+  );
+}
+
+function endOf(spec: NodeSpec | undefined, name: string, side: 'input' | 'output'): { readonly type: string } | undefined {
+  return side === 'input' ? get(spec?.inputs, name) : get(spec?.outputs, name);
+}
+
+/** All ends of a folded node, at one place. */
+function Gathered({ data }: { readonly data: NodeData }): ReactElement {
+  const [inputs, outputs] = [Object.keys(data.spec?.inputs ?? data.entry.inputs), data.spec ? Object.keys(data.spec.outputs) : data.used];
+  return (
+    <div className="gathered">
+      {inputs.map((name) => (
+        <Dot key={`i${name}`} name={name} side="input" data={data} node="" top={HEADER / 2} />
+      ))}
+      {outputs.map((name) => (
+        <Dot key={`o${name}`} name={name} side="output" data={data} node="" top={HEADER / 2} />
+      ))}
+    </div>
+  );
+}
+
+interface WidgetRowProps {
+  readonly id: string;
+  readonly name: string;
+  readonly data: NodeData;
+  readonly style: CSSProperties;
+}
+
+function WidgetRow({ id, name, data, style }: WidgetRowProps): ReactElement | null {
+  const { entry, layout } = data;
+  const spec = data.spec && get(data.spec.inputs, name);
+  if (spec === undefined) return null;
+  if (asLink(get(entry.inputs, name)) !== null) {
+    return (
+      <div className="row slots" style={style}>
+        <Slot name={name} side="input" data={data} node={id} />
+      </div>
+    );
+  }
+  const value = literalOf(entry, name, spec);
+  const fault = faultOf(spec, value, useEditor.getState().catalog);
+  const key = `${id}.${name}`;
+  const onChange = (next: Json): void =>
+    perform(`Change ${label(name)}`, (edit) => (next === null ? resetInput(edit, id, name) : setInput(edit, id, name, next)), key);
+  const onAfter = (how: string): void =>
+    perform('Seed after runs', (edit) =>
+      how === '' ? edit.remove(['layout', id, 'after', name]) : edit.set(['layout', id, 'after', name], how),
+    );
+  return (
+    <div className="row widget" style={style}>
+      <Dot name={name} side="input" data={data} node={id} top={WIDGET / 2} />
+      <Widget
+        node={id}
+        name={name}
+        label={label(name)}
+        spec={spec}
+        value={value}
+        fault={fault}
+        onChange={onChange}
+        after={get(layout?.after, name) ?? ''}
+        onAfter={onAfter}
+      />
+    </div>
+  );
+}
+
+function Shown({ run }: { readonly run: NodeRun | undefined }): ReactElement {
+  const shown = run?.shown ?? [];
+  const live = run?.status === 'running' ? run.preview : undefined;
+  const pictures = shown.filter((item) => item.url !== undefined);
+  if (live !== undefined || (pictures.length === 0 && run?.preview !== undefined)) {
+    return <img className="live" src={live ?? run?.preview} alt="Work in progress" draggable={false} />;
+  }
+  if (pictures.length > 0) {
+    return (
+      <div className={pictures.length > 1 ? 'pictures many' : 'pictures'}>
+        {pictures.slice(0, 16).map((item) => (
+          <button
+            type="button"
+            key={item.url}
+            className="nodrag"
+            aria-label={`Show ${item.name ?? 'picture'} large`}
+            onClick={() => show({ kind: 'picture', url: item.url!, name: item.name ?? '' })}
+          >
+            <img src={item.url} alt={item.name ?? ''} draggable={false} loading="lazy" />
+          </button>
+        ))}
+      </div>
+    );
+  }
+  return <pre className="shown-text nowheel nodrag">{shown.map((item) => item.text ?? '').join('\n')}</pre>;
+}

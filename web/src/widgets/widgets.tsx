@@ -1,0 +1,247 @@
+/** One widget for each kind of value. They know a value and how to tell a new one, nothing of workflows. */
+import { ChevronDown, Dices, Lock, Plus, Upload } from 'lucide-react';
+import { type ReactElement, useRef, useState } from 'react';
+import { evaluate } from '../document/arithmetic';
+import type { InputSpec } from '../document/catalog';
+import type { Json } from '../document/json';
+import { viewAddress } from '../network/api';
+import { filesOf, randomSeed, uploadInto } from '../state/actions';
+import { NumberField } from './NumberField';
+import { type Option, Picker } from './Picker';
+
+export interface WidgetProps {
+  readonly node: string;
+  readonly name: string;
+  readonly label: string;
+  readonly spec: InputSpec;
+  readonly value: Json;
+  readonly fault: string | null;
+  readonly onChange: (value: Json) => void;
+  /** of a seed: what becomes of it after a run */
+  readonly after: string;
+  readonly onAfter: (how: string) => void;
+}
+
+export function Widget(props: WidgetProps): ReactElement {
+  switch (props.spec.widget?.kind) {
+    case 'number':
+    case 'slider':
+      return <NumberField {...props} value={numberOf(props.value)} />;
+    case 'seed':
+      return <SeedField {...props} />;
+    case 'switch':
+      return <SwitchField {...props} />;
+    case 'choice':
+      return <ChoiceField {...props} />;
+    case 'model':
+    case 'file':
+      return <FileField {...props} />;
+    case 'color':
+      return <ColorField {...props} />;
+    default:
+      return <TextField {...props} />;
+  }
+}
+
+function numberOf(value: Json): number | null {
+  return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : null;
+}
+
+function TextField({ label, spec, value, fault, onChange }: WidgetProps): ReactElement {
+  const text = typeof value === 'string' ? value : value === null ? '' : String(value);
+  const common = {
+    'aria-label': label,
+    placeholder: spec.widget?.placeholder || label,
+    title: spec.tooltip,
+    value: text,
+    spellCheck: false,
+    'aria-invalid': fault !== null,
+  };
+  if (spec.widget?.multiline === true) {
+    return <textarea {...common} className="field text nodrag nowheel nopan" onChange={(event) => onChange(event.target.value)} />;
+  }
+  return (
+    <div className="field line nodrag">
+      <span className="field-label">{label}</span>
+      <input
+        {...common}
+        placeholder={spec.widget?.placeholder ?? ''}
+        className="field-input"
+        onChange={(event) => onChange(event.target.value)}
+      />
+    </div>
+  );
+}
+
+const AFTER: readonly { how: string; title: string; icon: ReactElement }[] = [
+  { how: '', title: 'The seed stays as it is after a run', icon: <Lock size={13} /> },
+  { how: 'random', title: 'A new random seed after each run', icon: <Dices size={13} /> },
+  { how: 'increment', title: 'One more after each run', icon: <Plus size={13} /> },
+];
+
+function SeedField({ label, spec, value, fault, onChange, after, onAfter }: WidgetProps): ReactElement {
+  const [text, setText] = useState<string | null>(null);
+  const mode = Math.max(
+    0,
+    AFTER.findIndex((one) => one.how === after),
+  );
+  const finish = (): void => {
+    if (text !== null) {
+      const found = /^\s*\d+\s*$/.test(text) ? BigInt(text.trim()) : evaluate(text, Number(value ?? 0));
+      if (typeof found === 'bigint') onChange(found <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(found) : found);
+      else if (found !== null) onChange(Math.max(0, Math.round(found)));
+    }
+    setText(null);
+  };
+  return (
+    <div className={`field line seed nodrag${fault ? ' wrong' : ''}`} title={fault ?? spec.tooltip}>
+      <span className="field-label">{label}</span>
+      <input
+        className="field-input"
+        aria-label={label}
+        inputMode="numeric"
+        value={text ?? String(value ?? 0)}
+        onChange={(event) => setText(event.target.value)}
+        onBlur={finish}
+        onKeyDown={(event) => event.key === 'Enter' && finish()}
+      />
+      <button type="button" className="mini" title="A random seed now" aria-label="Random seed" onClick={() => onChange(randomSeed())}>
+        <Dices size={14} />
+      </button>
+      <button
+        type="button"
+        className={mode > 0 ? 'mini on' : 'mini'}
+        title={AFTER[mode]!.title}
+        aria-label={AFTER[mode]!.title}
+        onClick={() => onAfter(AFTER[(mode + 1) % AFTER.length]!.how)}
+      >
+        {AFTER[mode]!.icon}
+      </button>
+    </div>
+  );
+}
+
+function SwitchField({ label, spec, value, onChange }: WidgetProps): ReactElement {
+  const on = value === true;
+  return (
+    <button
+      type="button"
+      role="switch"
+      aria-checked={on}
+      className="field line switch nodrag"
+      title={spec.tooltip}
+      onClick={() => onChange(!on)}
+    >
+      <span className="field-label">{label}</span>
+      <span className={on ? 'knob on' : 'knob'} />
+    </button>
+  );
+}
+
+function ChoiceField({ label, spec, value, fault, onChange }: WidgetProps): ReactElement {
+  const choices = spec.choices ?? [];
+  const options = choices.map((choice): Option => ({ value: String(choice), label: String(choice) }));
+  const pick = (text: string): void => onChange(choices.find((choice) => String(choice) === text) ?? text);
+  return <Choosing label={label} tooltip={spec.tooltip} value={String(value ?? '')} fault={fault} load={() => options} onPick={pick} />;
+}
+
+interface ChoosingProps {
+  readonly label: string;
+  readonly tooltip: string | undefined;
+  readonly value: string;
+  readonly fault: string | null;
+  readonly load: () => readonly Option[] | Promise<readonly Option[]>;
+  readonly onPick: (value: string) => void;
+}
+
+function Choosing({ label, tooltip, value, fault, load, onPick }: ChoosingProps): ReactElement {
+  const [options, setOptions] = useState<readonly Option[] | null | false>(false);
+  const button = useRef<HTMLButtonElement>(null);
+  const open = (): void => {
+    const found = load();
+    if (found instanceof Promise) {
+      setOptions(null);
+      void found.then(setOptions);
+    } else setOptions(found);
+  };
+  const close = (): void => {
+    setOptions(false);
+    button.current?.focus({ preventScroll: true });
+  };
+  return (
+    <>
+      <button
+        ref={button}
+        type="button"
+        className={`field line choice nodrag${fault ? ' wrong' : ''}`}
+        aria-haspopup="listbox"
+        aria-expanded={options !== false}
+        title={fault ?? tooltip}
+        onClick={open}
+      >
+        <span className="field-label">{label}</span>
+        <span className="field-value">{value || 'choose…'}</span>
+        <ChevronDown size={13} className="chevron" />
+      </button>
+      {options !== false && button.current !== null && (
+        <Picker
+          options={options}
+          value={value}
+          anchor={button.current}
+          label={label}
+          onPick={(picked) => {
+            onPick(picked);
+            close();
+          }}
+          onClose={close}
+        />
+      )}
+    </>
+  );
+}
+
+function FileField({ node, name, label, spec, value, fault, onChange }: WidgetProps): ReactElement {
+  const file = typeof value === 'string' ? value : '';
+  const folder = spec.folder ?? 'input';
+  const isImage = spec.widget?.accept === 'image';
+  const picture = (one: string): string => viewAddress(one, 'input', true);
+  const load = async (): Promise<Option[]> =>
+    (await filesOf(folder)).map((one) => ({ value: one, label: one, ...(isImage ? { picture: picture(one) } : {}) }));
+  const choosing = <Choosing label={label} tooltip={spec.tooltip} value={file} fault={fault} load={load} onPick={onChange} />;
+  if (!isImage) return choosing;
+  const upload = (chosen: File | undefined): void => void (chosen && uploadInto(node, name, chosen));
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: files can be dropped here; the button does the same
+    <div
+      className="picture-field nodrag"
+      onDragOver={(event) => event.preventDefault()}
+      onDrop={(event) => {
+        event.preventDefault();
+        event.stopPropagation();
+        upload(event.dataTransfer.files[0]);
+      }}
+    >
+      <div className="picture-line">
+        {choosing}
+        <label className="mini" title="Upload a picture">
+          <Upload size={14} />
+          <input type="file" accept="image/*" aria-label="Upload a picture" onChange={(event) => upload(event.target.files?.[0])} />
+        </label>
+      </div>
+      <div className="picture-view">
+        {file ? <img src={picture(file)} alt={file} draggable={false} /> : <span>Drop a picture here</span>}
+      </div>
+    </div>
+  );
+}
+
+function ColorField({ label, value, onChange }: WidgetProps): ReactElement {
+  const text = typeof value === 'string' && /^#[0-9a-f]{6}$/i.test(value) ? value : '#000000';
+  return (
+    <label className="field line nodrag">
+      <span className="field-label">{label}</span>
+      <span className="field-value">{text}</span>
+      <input type="color" className="color" value={text} onChange={(event) => onChange(event.target.value)} />
+    </label>
+  );
+}
