@@ -7,6 +7,7 @@ import platform
 import re
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 from nodegraph.errors import NoDevice, shorten
 
@@ -62,3 +63,33 @@ def _accelerator() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def device_state(device: str) -> dict[str, Any]:
+    """Name and kind of a device and the installed torch's version; of an accelerator its title and bytes: all, free, and held by torch.
+
+    Never imports torch for a CPU.
+    """
+    kind = device.partition(":")[0]
+    state: dict[str, Any] = {"name": device, "kind": kind, "torch": _torch_version()}
+    if kind == "cuda":
+        import torch
+
+        free, total = torch.cuda.mem_get_info(device)
+        held = torch.cuda.memory_reserved(device)
+        unused = held - torch.cuda.memory_allocated(device)
+        state |= {"title": torch.cuda.get_device_name(device), "total": total, "free": free, "torch_total": held, "torch_free": unused}
+    return state
+
+
+def _torch_version() -> str | None:
+    """Of the torch that is installed, or None; it is not imported for that."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return str(torch.__version__)
+    from importlib import metadata
+
+    try:
+        return metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        return None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from nodegraph import Context, Each, InputFile, InputRefused, Number, node
 from nodegraph.diffusion import Image, Mask
@@ -65,26 +64,14 @@ def preview_image(ctx: Context, image: Each[Image]) -> None:
 
 
 def _write(ctx: Context, image: Image, root: str, name: str, format: str, quality: int, embed: bool) -> None:
-    from nodegraph.diffusion.pictures import encode, to_bytes
+    from nodegraph.diffusion.pictures import encode, name_values, to_bytes
 
-    values = _pattern_values(ctx.workflow, image) if "%" in name else {}
+    values = name_values(ctx.workflow, image) if "%" in name else {}
     suffix = ".jpg" if format == "jpeg" else f".{format}"
     for pixels in to_bytes(image):
         data = encode(pixels, format, quality, ctx.workflow if embed else None)
         saved = ctx.files.save(root, name.strip() or "picture", suffix, lambda stream, data=data: stream.write(data), values)  # type: ignore[misc]
         ctx.show("image", file=saved, width=image.width, height=image.height)
-
-
-def _pattern_values(workflow: Mapping[str, Any] | None, image: Image) -> dict[str, str]:
-    """What `%...%` may stand for in a name: the size, and every literal of the workflow as NODE.INPUT by id, title and type."""
-    values = {"width": str(image.width), "height": str(image.height)}
-    for id, entry in (workflow or {}).get("nodes", {}).items():
-        for input, value in entry["inputs"].items():
-            if isinstance(value, str | int | float):
-                for owner in (entry["type"], entry.get("title"), id):
-                    if owner:
-                        values[f"{owner}.{input}"] = str(value)
-    return values
 
 
 @node("ImageGrid", category="image")
@@ -94,13 +81,15 @@ def image_grid(
     gap: Annotated[int, Number(0, 256)] = 4,
     row_labels: list[str] | None = None,
     column_labels: list[str] | None = None,
+    captions: list[str] | None = None,
 ) -> Image:
     """Arrange pictures on one sheet, row by row. Smaller ones are centred in their cell.
 
     columns: how many side by side; 0 makes the sheet about square
     gap: pixels between pictures
     row_labels: text at the left of each row; repeated labels of `Combinations` are shown once a row
-    column_labels: text above each column
+    column_labels: text above each column, in up to three lines
+    captions: text below each picture, in up to three lines
     """
     import math
 
@@ -109,9 +98,15 @@ def image_grid(
     pictures = [row for image in images for row in image.data]
     if not pictures:
         raise InputRefused("there are no pictures to arrange", input="images", hint="connect a list with at least one picture")
+    if captions and len(captions) != len(pictures):
+        raise InputRefused(
+            f"there are {len(captions)} captions for {len(pictures)} pictures",
+            input="captions",
+            hint="connect a list with one for each picture",
+        )
     across = columns or math.ceil(math.sqrt(len(pictures)))
     down = math.ceil(len(pictures) / across)
     rows = row_labels or []
     if len(rows) == len(pictures) and down < len(rows):
         rows = rows[::across]
-    return sheet(pictures, across, gap, rows, column_labels or [])
+    return sheet(pictures, across, gap, rows, column_labels or [], captions or [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, NamedTuple, TypeVar
 
-from nodegraph import InputRefused, Number, Seed, node
+from nodegraph import InputRefused, Number, Seed, Text, node
 from nodegraph.diffusion import Image
 
 T = TypeVar("T")
@@ -34,6 +34,30 @@ def combinations(texts: list[str], numbers: list[int]) -> Pairs:
     texts: the first one is repeated for every number, then the next
     """
     return Pairs([text for text in texts for _ in numbers], [number for _ in texts for number in numbers])
+
+
+@node("CombineTexts", category="lists")
+def combine_texts(rows: list[str], columns: list[str], pattern: Annotated[str, Text()] = "{row}, {column}") -> list[str]:
+    """Put each text of one list together with each of another: 6 subjects and 4 styles give 24 prompts, row by row, ready for `ImageGrid`.
+
+    rows: stands for {row}; the first one is used for every column, then the next
+    columns: stands for {column}
+    pattern: what every text looks like, for instance `{row}, {column} style`
+    """
+    import re
+
+    parts = re.split(r"\{(row|column)\}", pattern)  # text, name, text, name, ..., text
+    return [_filled(parts, {"row": row, "column": column}) for row in rows for column in columns]
+
+
+def _filled(parts: list[str], values: dict[str, str]) -> str:
+    return "".join(values[part] if number % 2 else part for number, part in enumerate(parts))
+
+
+@node("JoinLists", category="lists")
+def join_lists(first: list[T], second: list[T]) -> list[T]:
+    """One list after the other."""
+    return [*first, *second]
 
 
 @node("ListItem", category="lists")

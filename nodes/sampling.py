@@ -51,6 +51,8 @@ def ksampler(
     scheduler: Each[ScheduleName] = "normal",
     denoise: Each[Annotated[float, Slider(0, 1, step=0.01)]] = 1.0,
     eta: Each[Annotated[float, Number(0, 1, step=0.05)] | None] = None,
+    variation_seed: Each[Seed] = 0,
+    variation_strength: Each[Annotated[float, Slider(0, 1, step=0.01)]] = 0.0,
 ) -> Latent:
     """Denoise a latent step by step, led by two prompts.
 
@@ -65,7 +67,10 @@ def ksampler(
     denoise: 1 begins from pure noise; less keeps more of the latent that came in
     eta: share of noise that samplers with such an option add on the way; of `ddim` 0 is DDIM, 1 is DDPM (Song et al. 2020, eq. 16).
         Empty takes the sampler's own
+    variation_seed: another seed, for pictures that resemble that of `seed`
+    variation_strength: how far the noise is led from `seed` to `variation_seed`: 0 not at all, 0.2 changes details, 1 is the other picture
     """
+    from nodegraph.diffusion.noise import Variation
     from nodegraph.diffusion.sampling import sample
     from nodegraph.diffusion.tensors import prompts, to_tensor
 
@@ -86,6 +91,7 @@ def ksampler(
             denoise=denoise,
             mask=None if latent.mask is None else to_tensor(latent.mask, net.device),
             batch_index=latent.batch_index,
+            variation=Variation(variation_seed, variation_strength),
             options={"eta": eta} if eta is not None else None,
         )
         last = None

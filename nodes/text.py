@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from nodegraph import Context, Each, Text, node
+from nodegraph import Context, Each, Slider, Text, node
 from nodegraph.diffusion import Conditioning, TextEncoder
 
 
@@ -27,6 +27,26 @@ def clip_encode(
     with ctx.load(clip) as net:
         result: Conditioning = net.encode(text, syntax)
     return result
+
+
+@node("BlendConditioning", category="text")
+def blend_conditioning(
+    base: Each[Conditioning],
+    overlay: Each[Conditioning],
+    keep: Each[Annotated[float, Slider(0, 1, step=0.01)]] = 0.5,
+    lengths: Literal["repeat", "base"] = "repeat",
+) -> Conditioning:
+    """Mix two encoded prompts, number by number: base * keep + overlay * (1 - keep). What comes out lies between the two pictures.
+
+    base: its regions and times are kept
+    overlay: of several entries the first is used, if `base` has another number of them
+    keep: how much of the base stays
+    lengths: of prompts of more than one chunk: "repeat" brings both to a common length, "base" cuts the overlay or fills it with zeros,
+        as ComfyUI does; imported workflows use it
+    """
+    from nodegraph.diffusion.conditionings import blend
+
+    return blend(base, overlay, keep, lengths)
 
 
 @node("JoinText", category="text")

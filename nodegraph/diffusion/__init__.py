@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nodegraph.diffusion.handles import Model, Patch, TextEncoder, TrainingSet, Upscaler, Vae, WeightsRef
+    from nodegraph.diffusion.handles import ImageTextEncoder, Model, Patch, TextEncoder, TrainingSet, Upscaler, Vae, WeightsRef
     from nodegraph.diffusion.values import Cond, Conditioning, Image, Latent, Mask
 
 _WHERE = {
-    **dict.fromkeys(("Model", "Patch", "TextEncoder", "TrainingSet", "Upscaler", "Vae", "WeightsRef"), "handles"),
+    **dict.fromkeys(("ImageTextEncoder", "Model", "Patch", "TextEncoder", "TrainingSet", "Upscaler", "Vae", "WeightsRef"), "handles"),
     **dict.fromkeys(("Cond", "Conditioning", "Image", "Latent", "Mask"), "values"),
 }
 
@@ -17,6 +17,7 @@ __all__ = [
     "Cond",
     "Conditioning",
     "Image",
+    "ImageTextEncoder",
     "Latent",
     "Mask",
     "Model",

@@ -79,6 +79,14 @@ class Upscaler:
     weights: WeightsRef
 
 
+@socket("image_text_encoder", color="#9fa8da", handle=True)
+@dataclass(frozen=True)
+class ImageTextEncoder:
+    """A pair of networks that says how well a picture and a text go together."""
+
+    weights: WeightsRef
+
+
 @socket("dataset", color="#aed581", handle=True)
 @dataclass(frozen=True)
 class TrainingSet:

@@ -11,6 +11,9 @@ Facts that leave no trace in shapes are read from the metadata of the file, wher
     nodegraph.vae_norm_groups      groups of the norms of the autoencoder
     nodegraph.clip_heads           attention heads of the text encoder
     nodegraph.clip_activation      "quick_gelu" or "gelu"
+    nodegraph.architecture         "dual-encoder-1" for an image-text encoder; of such a file also
+    nodegraph.image_size           the edge in pixels that pictures are brought to
+    nodegraph.image_norm_groups    groups of the norms of its image tower
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from types import MappingProxyType
 from typing import Literal, TypeVar, cast
 
 from nodegraph.diffusion.models.clip_config import Activation, ClipTextConfig
+from nodegraph.diffusion.models.dual_encoder_config import ARCHITECTURE, DUAL_ENCODER, DualEncoderConfig
 from nodegraph.diffusion.models.openclip import openclip_shapes
 from nodegraph.diffusion.models.unet_config import UNetConfig
 from nodegraph.diffusion.models.upscaler_config import CompactConfig, RrdbConfig, is_compact, new_names
@@ -145,6 +149,17 @@ def identify_upscaler(shapes: Shapes) -> CompactConfig | RrdbConfig:
     return read_config("upscale model", lambda: RrdbConfig.from_state_dict({names[key]: shape for key, shape in own.items()}))
 
 
+def identify_dual_encoder(shapes: Shapes, metadata: Mapping[str, str] = MappingProxyType({})) -> DualEncoderConfig:
+    """The shape of an image-text encoder. Raises UnknownModel, saying what the file looks like, and BrokenWeights."""
+    facts = _Facts(metadata)
+    if facts.get(ARCHITECTURE) != DUAL_ENCODER:
+        raise UnknownModel(f"the file holds {looks_like(shapes)}", hint="choose a file that TrainImageTextEncoder made")
+    size, groups, heads = (facts.count(f"nodegraph.{key}") for key in ("image_size", "image_norm_groups", "clip_heads"))
+    if size is None or groups is None or heads is None:
+        raise BrokenWeights("the image-text encoder does not say its image_size, image_norm_groups and clip_heads", hint="fetch it again")
+    return read_config("image-text encoder", lambda: DualEncoderConfig.from_state_dict(shapes, size=size, groups=groups, heads=heads))
+
+
 def upscaler_prefix(shapes: Shapes) -> str:
     """Training scripts put the weights under a name of their own; the averaged ones are the better ones."""
     first = {key.split(".", 1)[0] for key in shapes}
@@ -163,6 +178,7 @@ def looks_like(shapes: Shapes) -> str:
 
 
 _OTHERS = (
+    (r"^image\.stem\.weight$", "an image-text encoder: load it with LoadImageTextEncoder"),
     (r"^lora_|\.lora_(up|down|A|B)\.|\.hada_w1_a$|\.lokr_w1", "a LoRA: load it with LoadLoRA"),
     (r"^(control_model\.)?(input_hint_block|zero_convs)\.", "a ControlNet: load it with LoadControlNet"),
     (r"^controlnet_cond_embedding\.", "a ControlNet in the layout of diffusers"),
@@ -170,6 +186,7 @@ _OTHERS = (
     (r"^(conv_first|body\.0\.|model\.0)\.?(weight|rdb1)|^body\.0\.weight$", "an upscale model: load it with LoadUpscaleModel"),
     (r"^(down_blocks|unet\.down_blocks)\.", "a U-Net in the layout of diffusers"),
     (r"^double_blocks\.|^model\.diffusion_model\.(double|joint)_blocks\.", "a transformer of the Flux or SD 3 family"),
+    (r"^(model\.diffusion_model|first_stage_model|cond_stage_model|conditioner)\.", "a checkpoint: load it with LoadCheckpoint"),
 )
 
 

@@ -14,13 +14,14 @@ from nodegraph.diffusion.guidance import NetCall
 from nodegraph.diffusion.identify import CheckpointInfo
 from nodegraph.diffusion.models.attention import StepInfo
 from nodegraph.diffusion.models.clip_text import ClipText
+from nodegraph.diffusion.models.dual_encoder import DualEncoder
 from nodegraph.diffusion.models.unet import UNet, timestep_embedding
 from nodegraph.diffusion.models.vae import AutoencoderKL
 from nodegraph.diffusion.predictions import DiscreteSchedule, FlowSchedule, ModelSampling, Prediction
 from nodegraph.diffusion.preview import SD15, SDXL, LatentToRgb, latent_to_rgb
 from nodegraph.diffusion.prompt import Dialect, chunk_prompt
 from nodegraph.diffusion.tensors import image_from_tensor, image_tensor, latent_tensor, to_array
-from nodegraph.diffusion.text import encode_chunks
+from nodegraph.diffusion.text import encode_chunks, whole_ids
 from nodegraph.diffusion.values import Cond, Conditioning, Image, Latent
 from nodegraph.errors import InputRefused, ModelMismatch
 
@@ -203,3 +204,22 @@ class LoadedUpscaler:
 
         x = image_tensor(image, self.device).to(self.dtype)
         return image_from_tensor(in_tiles(lambda part: self.net(part), x, self.scale, tile, overlap, track))
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedImageText:
+    """An image-text encoder on its device. Vectors have length 1: the product of two is their cosine."""
+
+    net: DualEncoder
+    device: torch.device
+
+    @torch.inference_mode()
+    def see(self, images: Sequence[Image], track: Callable[[Any], Any] = iter) -> Any:
+        """(N, width) float32: every picture of every batch, in order; sizes may differ."""
+        return np.concatenate([to_array(self.net.pictures(image_tensor(image, self.device))) for image in track(images)])
+
+    @torch.inference_mode()
+    def read(self, texts: Sequence[str], part: int = 256) -> Any:
+        """(N, width) float32; texts are cut after 75 tokens."""
+        rows = [self.net.words(whole_ids(texts[i : i + part]).to(self.device)) for i in range(0, len(texts), part)]
+        return to_array(torch.cat(rows)) if rows else np.zeros((0, self.net.config.width), np.float32)

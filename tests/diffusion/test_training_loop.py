@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from nodegraph.diffusion.training.batches import Stream, indices, torch_generator
 from nodegraph.diffusion.training.loop import LoopSettings, Task, averaged, train
+from nodegraph.diffusion.training.optimiser import OptimiserSettings, matrices, orthogonalised
 from nodegraph.diffusion.training.state import STATE_FILE, load_state
 from nodegraph.errors import BadCheckpointState, Cancelled, TrainingDiverged, WriteFailed
 
@@ -29,7 +30,7 @@ class LineTask(Task):
     def __init__(self, seed: int = 0, broken_step: int | None = None, identity: str = "line") -> None:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.net = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+            self.net = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 1))
         self.identity = {"kind": identity, "seed": seed}
         self.seed, self.broken_step = seed, broken_step
 
@@ -51,15 +52,20 @@ def losses(task: Task, folder: Path, steps: int, total: int | None = None, **opt
     return found
 
 
-def test_the_loss_falls(tmp_path: Path) -> None:
-    found = losses(LineTask(), tmp_path, 150)
+OPTIMISERS = [OptimiserSettings("adamw"), OptimiserSettings("muon", weight_decay=0.01)]
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_the_loss_falls(tmp_path: Path, optimiser: OptimiserSettings) -> None:
+    found = losses(LineTask(), tmp_path, 150, optimiser=optimiser, lr=0.02)
     assert np.mean(found[-20:]) < 0.1 * np.mean(found[:5])
 
 
-def test_an_interrupted_run_repeats_the_uninterrupted_one_bit_for_bit(tmp_path: Path) -> None:
-    whole = losses(LineTask(), tmp_path / "whole", 9)
-    parts = losses(LineTask(), tmp_path / "parts", 4, total=9)
-    parts += losses(LineTask(), tmp_path / "parts", 5, total=9)
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_an_interrupted_run_repeats_the_uninterrupted_one_bit_for_bit(tmp_path: Path, optimiser: OptimiserSettings) -> None:
+    whole = losses(LineTask(), tmp_path / "whole", 9, optimiser=optimiser, accumulate=2)
+    parts = losses(LineTask(), tmp_path / "parts", 4, total=9, optimiser=optimiser, accumulate=2)
+    parts += losses(LineTask(), tmp_path / "parts", 5, total=9, optimiser=optimiser, accumulate=2)
     assert parts == whole
     first, second = load_state(tmp_path / "whole"), load_state(tmp_path / "parts")
     assert first is not None
@@ -67,6 +73,42 @@ def test_an_interrupted_run_repeats_the_uninterrupted_one_bit_for_bit(tmp_path: 
     assert all(torch.equal(first.average[name], second.average[name]) for name in first.average)
     assert second.losses == whole
     assert second.step == 9
+
+
+def test_a_run_may_change_its_optimiser(tmp_path: Path) -> None:
+    before = losses(LineTask(), tmp_path, 30, total=90, optimiser=OPTIMISERS[1], lr=0.02)
+    after = losses(LineTask(), tmp_path, 60, total=90, optimiser=OPTIMISERS[0], lr=0.02)
+    assert np.mean(after[-10:]) < np.mean(before[-10:])
+
+
+class Halves(LineTask):
+    """The batch of every step of `LineTask` in two parts."""
+
+    def loss(self, step: int) -> Tensor:
+        x = torch.randn(16, 2, generator=torch_generator(self.seed, Stream.NOISE, step // 2))[step % 2 :: 2]
+        return (self.net(x)[:, 0] - (2 * x[:, 0] - x[:, 1])).square().mean()
+
+
+def test_accumulated_batches_are_one_large_batch(tmp_path: Path) -> None:
+    whole = losses(LineTask(), tmp_path / "whole", 6)
+    assert losses(Halves(), tmp_path / "halves", 6, accumulate=2) == pytest.approx(whole, rel=1e-3)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**31))
+def test_orthogonalised_matrices_keep_their_directions_and_lose_their_lengths(rows: int, columns: int, seed: int) -> None:
+    matrix = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+    u, s, v = torch.linalg.svd(matrix, full_matrices=False)
+    straight = u.T @ orthogonalised(matrix).float() @ v.T
+    kept = s > 0.05 * s[0]  # a direction that is hardly there needs more rounds
+    assert ((straight.diagonal()[kept] > 0.5) & (straight.diagonal()[kept] < 1.4)).all()
+    assert (straight - torch.diag(straight.diagonal())).abs().max() < 0.15
+
+
+def test_tables_ends_and_vectors_are_left_to_adamw() -> None:
+    net = nn.ModuleDict(
+        {"table": nn.Embedding(50, 32), "first": nn.Conv2d(4, 32, 3), "inner": nn.Conv2d(32, 32, 3), "norm": nn.GroupNorm(4, 32)}
+    )
+    assert matrices(net) == ["inner.weight"]
 
 
 def test_the_finished_net_holds_the_averaged_weights(tmp_path: Path) -> None:

@@ -18,14 +18,14 @@ from nodegraph.diffusion.models.vae import AutoencoderKL
 from nodegraph.diffusion.models.vae_config import VaeConfig
 from nodegraph.diffusion.prompt import chunk_prompt
 from nodegraph.diffusion.text import encode_chunks
-from nodegraph.diffusion.training.batches import to_signed
+from nodegraph.diffusion.training.batches import PictureStore, paint_shot, to_signed
 from nodegraph.diffusion.training.captions import CaptionRecipe
 from nodegraph.diffusion.training.dataset import Dataset, read_dataset
 from nodegraph.diffusion.training.diffusion import DiffusionSettings, DiffusionTask, SampleSettings, token_ids
 from nodegraph.diffusion.training.export import TABLE, card_of, export_checkpoint, export_vae, latent_colours, used_tokens, weights_hash
 from nodegraph.diffusion.training.latents import LatentCache, LatentSettings, encode_latents, open_latents
 from nodegraph.diffusion.training.loop import LoopSettings, train
-from nodegraph.diffusion.training.scenes import SceneRecipe, paint
+from nodegraph.diffusion.training.scenes import SceneRecipe
 from nodegraph.diffusion.training.state import load_state
 from nodegraph.diffusion.training.vae import VaeSettings, VaeTask, encode_in_parts, laplacian, psnr, random_crops, standardise
 from nodegraph.diffusion.training.vae_start import fit_ends, start_linear
@@ -146,13 +146,13 @@ def test_cached_latents_are_the_encoded_scenes(shapes: Dataset, tmp_path: Path) 
     net = vae_task(shapes).net
     cache = cache_of(shapes, tmp_path / "cache", net)
     assert len(cache) == 16
-    assert cache.latents.shape == (16, 4, 8, 8)
-    assert cache.latents.dtype == torch.float16
+    assert cache.shape == (4, 8, 8)
+    assert cache.buckets[0].dtype == torch.float16
     row = 9
-    pixels = paint(shapes.open(cache.picture(row)), cache.scene(row), 32)
+    pixels = paint_shot(PictureStore(shapes), cache.shot(row), (32, 32))
     with torch.no_grad():
         direct = net.encode(to_signed(pixels[None])).mean[0]
-    assert torch.allclose(cache.latents[row].float(), direct, atol=5e-3)
+    assert torch.allclose(cache.take(np.array([row]))[0], direct, atol=0.03)
 
 
 def test_latents_are_not_encoded_twice_and_other_ones_are_refused(shapes: Dataset, tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_overfitting_one_shape_draws_it(tmp_path: Path) -> None:
         pass
     pictures = task.samples()
     with torch.no_grad():
-        wanted = vae.net.decode(cache.latents[:1].float())
+        wanted = vae.net.decode(cache.take(np.array([0])))
     assert pictures is not None
     assert psnr(to_signed(pictures), wanted) > 18
 

@@ -180,3 +180,44 @@ def test_values_cannot_be_changed_or_be_of_a_wrong_shape() -> None:
         Image(np.zeros((1, 2, 2, 4), np.float32))
     with pytest.raises(InputRefused, match="empty"):
         Image(np.zeros((0, 2, 2, 3), np.float32))
+
+
+def test_captions_stand_below_their_pictures_and_cover_nothing() -> None:
+    tiles = [Image(np.full((1, 40, 60, 3), 0.5, np.float32)) for _ in range(5)]
+    plain = images.image_grid(tiles, columns=3, gap=4)
+    short = images.image_grid(tiles, columns=3, gap=4, captions=list("abcde"))
+    long = images.image_grid(tiles, columns=3, gap=4, captions=["a", "two words of some length", "", "d", "e"])
+    extra = [(sheet.data.shape[1] - plain.data.shape[1]) / 2 for sheet in (short, long)]
+    assert 12 < extra[0] < extra[1] <= 60, "one line, then up to three"
+    for sheet, below in zip((short, long), extra, strict=True):
+        for index in range(5):
+            y, x = 4 + (index // 3) * (44 + int(below)), 4 + (index % 3) * 64
+            assert np.allclose(sheet.data[0, y : y + 40, x : x + 60], 0.5, atol=0.01)
+        assert (sheet.data[0, 44 : 44 + int(below), 4:64] < 0.6).any(), "the first caption is there"
+
+
+def test_long_column_labels_are_broken_into_lines() -> None:
+    tiles = [Image(np.full((1, 40, 60, 3), 0.5, np.float32)) for _ in range(2)]
+    short, long = (
+        images.image_grid(tiles, columns=2, gap=4, column_labels=["a", label]) for label in ("b", "several words that need room")
+    )
+    extra = long.data.shape[1] - short.data.shape[1]
+    assert extra in (15, 31), "one line or two more"
+    assert np.allclose(long.data[0, -44:-4, 4:64], 0.5, atol=0.01)
+
+
+def test_captions_that_do_not_fit_the_pictures_are_refused() -> None:
+    with pytest.raises(InputRefused, match="2 captions for 3 pictures") as caught:
+        images.image_grid([picture()] * 3, captions=["a", "b"])
+    assert caught.value.input == "captions"
+
+
+def test_texts_are_combined_row_by_row() -> None:
+    assert lists.combine_texts(["fox", "a {column}"], ["3d", "flat"], "{row}, {column} style") == [
+        "fox, 3d style", "fox, flat style", "a {column}, 3d style", "a {column}, flat style",
+    ]  # fmt: skip
+    assert lists.combine_texts(["a"], [], "{row}") == []
+
+
+def test_lists_are_joined_in_order() -> None:
+    assert lists.join_lists([1, 2], [3]) == [1, 2, 3]

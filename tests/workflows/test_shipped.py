@@ -1,8 +1,9 @@
-"""Every shipped workflow runs, as it is, on the shipped models, and gives pictures worth the name."""
+"""Every shipped workflow runs, whole, on the shipped models, and gives pictures worth the name."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,25 @@ from nodegraph.engine import Engine
 from nodegraph.events import Event, Progress, Sink, ignore
 from nodegraph.registry import builtin_folder
 from nodegraph.scheduler import RunResult
-from nodegraph.settings import default_settings
+from nodegraph.settings import Settings, default_settings
 
 SHIPPED = sorted(path.stem for path in builtin_folder("workflows").glob("*.json"))
 TRAINING = [name for name in SHIPPED if name.startswith("train_")]
-PICTURES = [name for name in SHIPPED if name not in TRAINING]
+JUDGING = [name for name in SHIPPED if name.startswith("judge_")]
+PICTURES = [name for name in SHIPPED if name not in (*TRAINING, *JUDGING)]
+
+PLAINLY = {"small.image": {"link": ["decode", "image"]}, "small.factor": 2.0}
+"""enlarge without a network"""
+QUICKER: dict[str, dict[str, Any]] = {
+    "style_grid": {"sample.steps": 2, **PLAINLY},
+    "colour_grid": {"sample.steps": 2, **PLAINLY},
+    "variations": {"sample.steps": 2, **PLAINLY},
+    "failures": {"sample.steps": 2, **PLAINLY},
+    "eight_steps": {"sample.steps": 4, "quick.steps": 2, **PLAINLY},
+    "contact_sheet": {"sample.steps": 2},
+    "prompt_travel": {"sample.steps": 4, "travel.frames": 1},
+}
+"""workflows that make many pictures run here with few steps, but with every picture; all others as they are"""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +52,7 @@ def run(engine: Engine, name: str, overrides: dict[str, Any] | None = None, emit
 
 
 def saved(result: RunResult) -> list[Path]:
-    return [Path(item["file"]["path"]) for items in result.shown.values() for item in items]
+    return [Path(item["file"]["path"]) for items in result.shown.values() for item in items if "file" in item]
 
 
 def pixels(path: Path) -> Any:
@@ -46,19 +61,19 @@ def pixels(path: Path) -> Any:
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_it_runs_and_its_pictures_show_something(name: str, engine: Engine) -> None:
-    paths = saved(run(engine, name))
+    paths = saved(run(engine, name, QUICKER.get(name)))
     assert paths
     for path in paths:
         picture = pixels(path)
-        assert picture.shape[0] >= 512
+        assert max(picture.shape) >= 512
         assert picture.std() > 0.1
         assert len(np.unique((picture * 31).astype(int).reshape(-1, 3), axis=0)) > 100
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_running_it_again_runs_nothing_and_saves_nothing_new(name: str, engine: Engine) -> None:
-    first = run(engine, name)
-    again = run(engine, name)
+    first = run(engine, name, QUICKER.get(name))
+    again = run(engine, name, QUICKER.get(name))
     assert again.executed == []
     assert saved(again) == saved(first)
 
@@ -103,40 +118,129 @@ def test_inpainting_keeps_what_lies_outside_the_mask(engine: Engine) -> None:
     assert np.abs(a - b)[:60].mean() < 0.01
 
 
-@pytest.mark.parametrize("name", TRAINING)
-def test_training_runs_resumes_and_gives_a_checkpoint_that_draws(name: str, tmp_path: Path) -> None:
+SMALL = {
+    "data.size": 64,
+    "scenes.count": 4,
+    "vae.steps": 4,
+    "vae.batch": 2,
+    "vae.size": 64,
+    "vae.early_steps": 2,
+    "vae.sample_steps": 2,
+    "diffusion.steps": 2,
+    "diffusion.batch": 2,
+    "diffusion.variants": 1,
+    "diffusion.prompts": "red disc",
+    "judge.steps": 4,
+    "judge.batch": 8,
+    "judge.sample_steps": 2,
+    "prompts.count": 12,
+}
+"""a training workflow made small enough for a test"""
+
+
+def small(name: str) -> dict[str, Any]:
+    nodes = json.loads((builtin_folder("workflows") / f"{name}.json").read_text(encoding="utf-8"))["nodes"]
+    return {key: value for key, value in SMALL.items() if key.partition(".")[0] in nodes}
+
+
+@pytest.fixture
+def little(tmp_path: Path) -> Settings:
+    """A session in which the data set is there already, and is little."""
     from tests.workflows.little_dataset import write_dataset
 
     write_dataset(tmp_path / "output" / "datasets" / "emoji")
-    small = {
-        "vae.steps": 4,
-        "vae.batch": 2,
-        "vae.size": 64,
-        "vae.early_steps": 2,
-        "vae.sample_steps": 2,
-        "diffusion.steps": 2,
-        "diffusion.batch": 2,
-        "diffusion.variants": 1,
-        "diffusion.prompts": "red disc",
-    }
-    settings = default_settings(output=tmp_path / "output", cache=tmp_path / "cache", device="cpu", environ={})
+    return default_settings(output=tmp_path / "output", cache=tmp_path / "cache", device="cpu", environ={})
+
+
+def test_the_travel_is_a_loop_through_its_prompts_and_moves_little_by_little(engine: Engine) -> None:
+    overrides = {"sample.steps": 4, "travel.frames": 4, "prompts.text": "fox, 3d style\nowl, 3d style", "seeds.count": 2}
+    paths = saved(run(engine, "prompt_travel", overrides))
+    assert {path.suffix for path in paths} == {".webp", ".gif"}
+    for path in paths:
+        with Pillow.open(path) as file:
+            assert file.n_frames == 8
+            assert file.info["loop"] == 0
+            frames = []
+            for i in range(8):
+                file.seek(i)
+                frames.append(np.asarray(file.convert("RGB"), np.float32) / 255)
+        steps = [float(np.abs(frames[i] - frames[i - 1]).mean()) for i in range(8)]
+        assert max(steps) < float(np.abs(frames[0] - frames[4]).mean()), "from the last frame to the first no more than between others"
+        assert min(steps) > 0
+
+
+def test_no_variation_is_the_picture_itself_and_a_small_one_is_near_it(engine: Engine) -> None:
+    def drawn(strength: float) -> Any:
+        changes = {"sample.variation_seed": 77, "sample.variation_strength": strength}
+        return pixels(saved(run(engine, "text_to_image", changes))[0])
+
+    plain, none, little, whole = pixels(saved(run(engine, "text_to_image"))[0]), drawn(0.0), drawn(0.1), drawn(1.0)
+    assert np.array_equal(plain, none)
+    assert 0 < np.abs(little - plain).mean() < np.abs(whole - plain).mean()
+    assert np.array_equal(whole, pixels(saved(run(engine, "text_to_image", {"sample.seed": 77}))[0]))
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_training_runs_says_how_far_it_is_and_shows_what_it_made(name: str, little: Settings) -> None:
     told: list[Event] = []
-    with Engine(settings) as engine:
-        run(engine, name, small, told.append)
+    with Engine(little) as engine:
+        result = run(engine, name, small(name), told.append)
+    progress = [event for event in told if isinstance(event, Progress)]
+    assert all(event.total and event.value <= event.total for event in progress), "every stage says how far it is"
+    assert any(path.suffix in (".png", ".webp") for path in saved(result))
+
+
+def test_training_resumes_and_gives_a_checkpoint_that_draws(little: Settings, tmp_path: Path) -> None:
+    name, curve = "train_demo_model", little.output / "training/emoji/diffusion/curve.json"
+    told: list[Event] = []
+    with Engine(little) as engine:
+        run(engine, name, small(name), told.append)
     progress = [event for event in told if isinstance(event, Progress)]
     assert {event.node for event in progress} == {"vae", "diffusion"}
-    assert all(event.total and event.value <= event.total for event in progress), "every stage says how far it is"
     assert "encoding pictures" in {event.text for event in progress}
-    curve = tmp_path / "output/training/emoji/diffusion/curve.json"
     first = json.loads(curve.read_text())["losses"]
-    with Engine(settings) as engine:
-        result = run(engine, name, {**small, "diffusion.steps": 4})
+    with Engine(little) as engine:
+        result = run(engine, name, {**small(name), "diffusion.steps": 4})
     losses = json.loads(curve.read_text())["losses"]
     assert losses[: len(first)] == first
     assert len(losses) == 4
     checkpoint = next(path for path in saved(result) if path.suffix == ".safetensors")
-    with Engine(
-        default_settings(output=tmp_path / "out2", models=(tmp_path / "output",), use_cache=False, device="cpu", environ={})
-    ) as engine:
+    drawing = default_settings(output=tmp_path / "out2", models=(little.output,), use_cache=False, device="cpu", environ={})
+    with Engine(drawing) as engine:
         drawn = run(engine, "text_to_image", {"checkpoint.file": checkpoint.name, "sample.steps": 2})
     assert pixels(saved(drawn)[0]).shape == (512, 512, 3)
+
+
+def numbers(result: RunResult) -> dict[str, float]:
+    """The lines of the shown report that end in a number, shares as fractions."""
+    (report,) = {item["text"] for items in result.shown.values() for item in items if item["kind"] == "text"}
+    found = re.findall(r"^(\S.*?)\s+([\d.]+)(%?)$", report, re.MULTILINE)
+    return {name: float(number) / (100 if percent else 1) for name, number, percent in found}
+
+
+@pytest.mark.parametrize("name", JUDGING)
+def test_most_pictures_of_the_demo_model_are_judged_to_show_what_was_asked_for(name: str, engine: Engine) -> None:
+    few = {"prompts.count": 12, "sample.steps": 8}
+    result = run(engine, name, few)
+    found = numbers(result)
+    assert found["subject nearest"] >= 0.6, found
+    assert found["subject among the 5 nearest"] >= 0.8
+    assert found["style"] >= 0.5, "of four"
+    assert found["background"] >= 0.9, "of twelve"
+    assert all(pixels(path).shape[1] >= 128 for path in saved(result)), "the failures, if there are any"
+    assert run(engine, name, few).executed == []
+
+
+def test_the_judge_is_trained_on_and_its_file_judges_in_another_session(little: Settings, tmp_path: Path) -> None:
+    name, curve = "train_demo_judge", little.output / "training/emoji/judge/curve.json"
+    with Engine(little) as engine:
+        first = numbers(run(engine, name, small(name)))
+        losses = json.loads(curve.read_text())["losses"]
+        result = run(engine, name, {**small(name), "judge.steps": 6})
+    assert set(first) == {"subject nearest", "subject among the 5 nearest", "style", "background", "mean CLIP score"}
+    assert json.loads(curve.read_text())["losses"][:4] == losses
+    assert len(json.loads(curve.read_text())["losses"]) == 6
+    encoder = next(path for path in saved(result) if path.suffix == ".safetensors")
+    shapes = {"encoder.file": encoder.name, "prompts.count": 2, "sample.steps": 1}
+    with Engine(default_settings(output=tmp_path / "out2", models=(little.output,), use_cache=False, device="cpu", environ={})) as engine:
+        assert numbers(run(engine, "judge_demo_model", shapes))["subject among the 5 nearest"] <= 1

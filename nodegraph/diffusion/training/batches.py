@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from nodegraph.diffusion.training.dataset import Dataset
-from nodegraph.diffusion.training.scenes import Pixels, SceneRecipe, paint
+from nodegraph.diffusion.training.scenes import Pixels, Scene, SceneRecipe, paint
 
 
 class Stream(IntEnum):
@@ -62,11 +63,34 @@ class PictureStore:
         return picture
 
 
+@dataclass(frozen=True)
+class Shot:
+    """A scene with the entries that play in it, the described one first."""
+
+    scene: Scene
+    cast: tuple[int, ...]
+
+
+def shoot(dataset: Dataset, index: int, recipe: SceneRecipe, rng: np.random.Generator) -> Shot:
+    """A random scene around one entry; always takes the same number of draws."""
+    scene = recipe.draw(rng, forms=dataset.is_composable(index))
+    cast = (index,) if len(scene.figures) == 1 else (index, dataset.companion(index, scene.other))
+    figures = zip(scene.figures, cast, strict=True)
+    return Shot(
+        replace(scene, figures=tuple(replace(figure, flip=figure.flip and dataset.entries[i].mirror) for figure, i in figures)), cast
+    )
+
+
+def paint_shot(store: PictureStore, shot: Shot, size: tuple[int, int]) -> Pixels:
+    """(height, width, 3) uint8; size is (width, height)."""
+    return paint([store[index] for index in shot.cast], shot.scene, size)
+
+
 def paint_batch(
     store: PictureStore, chosen: Sequence[int] | NDArray[np.int64], recipe: SceneRecipe, rng: np.random.Generator, size: int
 ) -> Pixels:
     """(B, size, size, 3) uint8: every chosen picture in a scene of its own."""
-    return np.stack([paint(store[int(index)], recipe.draw(rng), size) for index in chosen])
+    return np.stack([paint_shot(store, shoot(store.dataset, int(index), recipe, rng), (size, size)) for index in chosen])
 
 
 def to_signed(pixels: Pixels) -> Tensor:
@@ -77,5 +101,5 @@ def to_signed(pixels: Pixels) -> Tensor:
 def to_pixels(images: Tensor) -> Pixels:
     """(B, 3, H, W) about -1..1 -> (B, H, W, 3) uint8."""
     scaled = (images.float().clamp(-1, 1) + 1) * 127.5
-    pixels: Pixels = scaled.round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    pixels: Pixels = scaled.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     return pixels

@@ -16,28 +16,34 @@ class CaptionRecipe:
 
     empty: no caption at all, for classifier-free guidance (Ho & Salimans 2022)
     drop_style, drop_background: that part is left out; drop_white: the same for white backgrounds, which go without saying
-    article: "a {label}" or "an {label}"; alias: the formal name instead of the label
+    article: "a {label}" or "an {label}"; alias: the formal name instead of the label; tags: one or two loose words after the label
     """
 
     empty: float = 0.1
     drop_style: float = 0.1
     drop_background: float = 0.1
     drop_white: float = 0.5
-    article: float = 0.2
-    alias: float = 0.1
+    article: float = 0.3
+    alias: float = 0.05
+    tags: float = 0.1
 
 
-def describe(entry: Entry, scene: Scene, recipe: CaptionRecipe, rng: np.random.Generator) -> str:
-    """A caption for `entry` shown as `scene`; always takes the same number of draws."""
-    empty, style, background, article, alias = rng.random(5)
+def describe(entry: Entry, scene: Scene, recipe: CaptionRecipe, rng: np.random.Generator, other: Entry | None = None) -> str:
+    """A caption for `entry`, with `other` at its right, shown as `scene`; always takes the same number of draws."""
+    empty, style, background, article, alias, tags, first, second = rng.random(8)
     if empty < recipe.empty:
         return ""
-    subject = entry.caption or _subject(entry, bool(article < recipe.article), bool(alias < recipe.alias))
-    parts = [subject]
-    if entry.style and not entry.caption and style >= recipe.drop_style:
-        parts.append(f"{entry.style} style")
+    if entry.caption:
+        parts = [entry.caption]
+    else:
+        words = [_named(each, scene.place, bool(article < recipe.article), bool(alias < recipe.alias)) for each in (entry, other) if each]
+        parts = [" and ".join(words)]
+        if tags < recipe.tags and other is None:
+            parts += _tags(entry, first, second)
+        if entry.style and style >= recipe.drop_style:
+            parts.append(f"{entry.style} style")
     drop = recipe.drop_white if scene.background.kind == "white" else recipe.drop_background
-    if background >= drop:
+    if entry.cutout and background >= drop:
         parts.append(background_phrase(scene))
     return ", ".join(parts)
 
@@ -53,9 +59,17 @@ def background_phrase(scene: Scene) -> str:
     return f"on {_with_article(top if top == bottom else f'{top} and {bottom}')} background"
 
 
-def _subject(entry: Entry, article: bool, alias: bool) -> str:
+def _named(entry: Entry, place: str, article: bool, alias: bool) -> str:
     word = entry.name if alias and entry.name else entry.label
+    word = f"small {word} {place}" if place else word
     return _with_article(word) if article else word
+
+
+def _tags(entry: Entry, first: float, second: float) -> list[str]:
+    """One or two of the entry's tags that its label does not hold already."""
+    fresh = [tag for tag in entry.tags if tag not in entry.label]
+    chosen = {fresh[int(draw * len(fresh))] for draw in (first, second)} if fresh else set()
+    return sorted(chosen)
 
 
 def _with_article(words: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from nodegraph.diffusion.identify import SD_SCALE
 from nodegraph.diffusion.models.vae import AutoencoderKL
@@ -43,11 +45,12 @@ class CheckpointJob:
     diffusion: DiffusionSettings = field(default_factory=DiffusionSettings)
     latents: LatentSettings = field(default_factory=LatentSettings)
     prompts: tuple[str, ...] = ()
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @cached_property
     def source(self) -> str:
         """Hash of the autoencoder, so that neither latents nor state are ever used with another one."""
-        return weights_hash({key: value.half() for key, value in self.vae.state_dict().items()})
+        return weights_hash({key: value.half().cpu() for key, value in self.vae.state_dict().items()})
 
     def encode(self) -> Iterator[EncodeStep]:
         """Encode scenes of every picture into a file, unless they are there."""
@@ -57,7 +60,9 @@ class CheckpointJob:
     def task(self) -> DiffusionTask:
         cache = open_latents(self.folder, self.dataset, self.latents, seed=self.loop.seed, vae=self.source, scale=SD_SCALE)
         shown = SampleSettings(self.prompts or self.default_prompts(), self.vae, SD_SCALE)
-        return DiffusionTask(cache, self.diffusion, seed=self.loop.seed, source=self.source, shown=shown)
+        task = DiffusionTask(cache, self.diffusion, seed=self.loop.seed, source=self.source, shown=shown)
+        task.to(self.device)
+        return task
 
     def default_prompts(self) -> tuple[str, ...]:
         """Subjects in turn, each in the next style."""
@@ -74,14 +79,15 @@ class CheckpointJob:
             raise BadCheckpointState(f"{self.folder} holds no training state", hint="train first")
         samples = self.task.samples()
         assert samples is not None
-        path = self.folder / "checkpoint.safetensors"
+        path, vae = self.folder / "checkpoint.safetensors", deepcopy(self.vae).cpu()
+        self.task.to(torch.device("cpu"))
         pictures = to_signed(spread(self.dataset, self.latents.size))
         export_checkpoint(
             path,
             self.task.net,
-            self.vae,
+            vae,
             card_of(self.dataset, self.title, self.licence),
-            colours=latent_colours(self.vae, pictures, SD_SCALE),
+            colours=latent_colours(vae, pictures, SD_SCALE),
             used=used_tokens(state),
         )
         return path, samples

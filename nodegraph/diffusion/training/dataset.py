@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from nodegraph.diffusion.training.scenes import is_cutout
 from nodegraph.errors import BadDataset, FileMissing, NodegraphError, Problems
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ class Entry:
 
     file: path relative to the data set's folder, with forward slashes
     name: a second, more formal word for the subject; tags: loose words
+    mirror: whether it may be shown mirrored; False for writing and numbers
+    width, height: in pixels; cutout: whether it has transparent parts, so that backgrounds can be put behind it
     """
 
     file: str
@@ -36,6 +40,10 @@ class Entry:
     caption: str = ""
     licence: str = ""
     author: str = ""
+    mirror: bool = True
+    width: int = 0
+    height: int = 0
+    cutout: bool = True
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,26 @@ class Dataset:
     def styles(self) -> tuple[str, ...]:
         """Every style once, sorted."""
         return tuple(sorted({entry.style for entry in self.entries if entry.style}))
+
+    @cached_property
+    def company(self) -> dict[str, tuple[int, ...]]:
+        """Style -> the entries that may stand beside another one in a picture: cut-outs with a label."""
+        found: dict[str, list[int]] = {}
+        for index, entry in enumerate(self.entries):
+            if entry.cutout and entry.label and not entry.caption:
+                found.setdefault(entry.style, []).append(index)
+        return {style: tuple(indices) for style, indices in found.items()}
+
+    def is_composable(self, index: int) -> bool:
+        """Whether an entry may be placed freely and beside others: a cut-out with a label, in a style that has other labels too."""
+        own = self.entries[index]
+        return index in self.company.get(own.style, ()) and any(self.entries[i].label != own.label for i in self.company[own.style])
+
+    def companion(self, index: int, place: float) -> int:
+        """The entry of the same style and another label that stands at `place` (0..1) among them."""
+        own, group = self.entries[index], self.company[self.entries[index].style]
+        start = int(place * len(group))
+        return next(other for other in (*group[start:], *group[:start]) if self.entries[other].label != own.label)
 
     def fingerprint(self) -> str:
         """Changes when an entry's words or the bytes of a picture do."""
@@ -76,8 +104,8 @@ def read_dataset(folder: Path) -> Dataset:
     if not folder.is_dir():
         raise FileMissing(f"there is no data set folder {folder}", hint="build one, or name a folder of pictures with captions")
     faults: list[NodegraphError] = []
-    found = list(_from_table(folder, faults) if (folder / TABLE).is_file() else _from_captions(folder, faults))
-    faults += [fault for fault in (_decoding_fault(folder, entry.file) for entry in found) if fault is not None]
+    named = list(_from_table(folder, faults) if (folder / TABLE).is_file() else _from_captions(folder, faults))
+    found = list(_inspected(folder, named, faults))
     if faults:
         raise faults[0] if len(faults) == 1 else Problems(faults)
     if not found:
@@ -110,7 +138,8 @@ def _entry(row: Any) -> Entry:
     file, caption = _inside(str(row.get("file") or row.get("file_name") or "")), str(row.get("caption") or row.get("text") or "")
     if not caption and not words["label"]:
         raise ValueError(f"{file} has neither a label nor a caption")
-    return Entry(file=file, caption=caption, tags=tuple(str(tag) for tag in row.get("tags") or ()), **words)
+    tags = tuple(str(tag) for tag in row.get("tags") or ())
+    return replace(Entry(file, **words), caption=caption, tags=tags, mirror=row.get("mirror") is not False)  # type: ignore[arg-type]
 
 
 def _inside(name: str) -> str:
@@ -155,9 +184,12 @@ def open_rgba(root: Path, file: str) -> Image:
         raise BadDataset(f"{file} cannot be opened: {reason}", hint="replace the picture or take it out of the data set") from cause
 
 
-def _decoding_fault(root: Path, file: str) -> NodegraphError | None:
-    try:
-        open_rgba(root, file)
-    except BadDataset as fault:
-        return fault
-    return None
+def _inspected(folder: Path, named: Iterable[Entry], faults: list[NodegraphError]) -> Iterator[Entry]:
+    """The entries whose pictures open, with what can only be seen by opening them."""
+    for entry in named:
+        try:
+            picture = open_rgba(folder, entry.file)
+        except BadDataset as fault:
+            faults.append(fault)
+        else:
+            yield replace(entry, width=picture.width, height=picture.height, cutout=is_cutout(picture))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from nodegraph.diffusion.models.vae import AutoencoderKL
 from nodegraph.diffusion.predictions import ModelSampling, Prediction
 from nodegraph.diffusion.sampling import sample
 from nodegraph.diffusion.tokenizer import BOS, EOS, tokenize
-from nodegraph.diffusion.training.batches import Stream, generator, indices, to_pixels, torch_generator
+from nodegraph.diffusion.training.batches import Stream, generator, to_pixels, torch_generator
 from nodegraph.diffusion.training.captions import CaptionRecipe, describe
 from nodegraph.diffusion.training.latents import LatentCache
 from nodegraph.diffusion.training.loop import Pictures, Task
@@ -76,7 +77,7 @@ class TextToLatent(nn.Module):
     def context(self, texts: Sequence[str]) -> Tensor:
         """(B, 77, width): every text encoded as a sampler would, equal texts once."""
         unique = sorted(set(texts))
-        ids = torch.tensor([token_ids(text) for text in unique])
+        ids = torch.tensor([token_ids(text) for text in unique], device=next(self.clip.parameters()).device)
         states: Tensor = self.clip(ids).last
         return states[torch.tensor([unique.index(text) for text in texts])]
 
@@ -89,6 +90,8 @@ def token_ids(text: str) -> list[int]:
 
 class DiffusionTask(Task):
     """Predict v from noisy latents and captions. Scaled-linear schedule of Stable Diffusion, v-prediction (Salimans & Ho 2022)."""
+
+    settings: DiffusionSettings
 
     def __init__(
         self,
@@ -103,6 +106,7 @@ class DiffusionTask(Task):
     ) -> None:
         """source: hash of the latents' autoencoder, so that a state is never continued with another one."""
         self.cache, self.settings, self.seed, self.shown = cache, settings, seed, shown
+        self.batches = cache.batches(settings.batch, seed)
         self.sampling = ModelSampling(prediction=Prediction("v"))
         with torch.random.fork_rng():
             torch.manual_seed(int(generator(seed, Stream.WEIGHTS).integers(2**31)))
@@ -110,22 +114,31 @@ class DiffusionTask(Task):
         parts = {"unet": unet, "clip": clip, "settings": settings, "latents": cache.settings}
         self.identity = as_identity(kind="diffusion", **parts, seed=seed, data=cache.dataset.fingerprint(), source=source)
 
+    def of_one(self) -> Self:
+        other = super().of_one()
+        other.batches = self.cache.batches(1, self.seed)
+        return other
+
     def loss(self, step: int) -> Tensor:
-        rows = indices(self.seed, step, self.settings.batch, len(self.cache))
-        x0 = self.cache.latents[torch.from_numpy(rows)].float()  # (B, C, h, w)
+        rows = self.batches.at(step)
+        x0 = self.cache.take(rows)  # (B, C, h, w)
         draws = torch_generator(self.seed, Stream.NOISE, step)
         noise = torch.randn(x0.shape, generator=draws)
         times = torch.randint(self.sampling.schedule.sigmas.numel(), (len(rows),), generator=draws)
         sigma = self.sampling.training_sigma(times)
         noisy = self.sampling.scale_input(self.sampling.add_noise(x0, noise, sigma), sigma)
         context = self.net.context(self._texts(step, [int(row) for row in rows]))
-        predicted = self.net.unet(noisy, times.float(), context).float()
-        errors = F.mse_loss(predicted, self.sampling.target(x0, noise, sigma), reduction="none").mean(dim=(1, 2, 3))
-        return (errors * self._weights(sigma)).mean()
+        predicted = self.net.unet(noisy.to(self.device), times.float().to(self.device), context).float()
+        target = self.sampling.target(x0, noise, sigma).to(self.device)
+        errors = F.mse_loss(predicted, target, reduction="none").mean(dim=(1, 2, 3))
+        return (errors * self._weights(sigma).to(self.device)).mean()
 
     def _texts(self, step: int, rows: Sequence[int]) -> list[str]:
         rng, entries = generator(self.seed, Stream.CAPTION, step), self.cache.dataset.entries
-        return [describe(entries[self.cache.picture(row)], self.cache.scene(row), self.settings.captions, rng) for row in rows]
+        shots = [self.cache.shot(row) for row in rows]
+        return [
+            describe(entries[shot.cast[0]], shot.scene, self.settings.captions, rng, *[entries[i] for i in shot.cast[1:]]) for shot in shots
+        ]
 
     def _weights(self, sigma: Tensor) -> Tensor:
         if not self.settings.min_snr:
@@ -138,13 +151,13 @@ class DiffusionTask(Task):
         shown = self.shown
         if shown is None:
             return None
-        return draw_pictures(self.net, self.sampling, shown, tuple(self.cache.latents.shape[1:]))
+        return draw_pictures(self.net, self.sampling, shown, self.cache.shape)
 
 
 def draw_pictures(net: TextToLatent, sampling: ModelSampling, shown: SampleSettings, shape: tuple[int, ...]) -> Pictures:
     """Sample every prompt of `shown` and decode it: (B, H, W, 3)."""
     with torch.no_grad():
-        latent = torch.zeros(len(shown.prompts), *shape)
+        latent = torch.zeros(len(shown.prompts), *shape, device=next(net.parameters()).device)
         positive, negative = Prompt(net.context(shown.prompts)), Prompt(net.context([""]))
 
         def call(given: NetCall) -> Tensor:

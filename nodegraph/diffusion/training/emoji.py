@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nodegraph.diffusion.training.archives import find_archive, read_json, read_members
-from nodegraph.diffusion.training.emoji_subjects import PICTORIAL_GROUPS
+from nodegraph.diffusion.training.emoji_subjects import ONE_WAY, PICTORIAL_GROUPS
 from nodegraph.errors import BadDataset, MissingPackage, Problems, did_you_mean
 from nodegraph.files import write_atomic
 
@@ -125,6 +125,7 @@ def _line(file: str, subject: Subject, style: EmojiStyle) -> dict[str, Any]:
         "licence": style.licence,
         "author": style.author,
         "source": style.package,
+        "mirror": subject.slug not in ONE_WAY,
     }
 
 

@@ -1,4 +1,4 @@
-"""The training loop, whatever is trained: AdamW, warm-up, clipping, a moving average, checkpoints, exact resume.
+"""The training loop, whatever is trained: warm-up, clipping, accumulation, a moving average, checkpoints, exact resume.
 
 A run is a generator of `TrainStep`. Closing it is cancelling: the state is saved first. A resumed run gives bit for bit the losses of one
 that was never interrupted (same machine, same number of threads).
@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from nodegraph.diffusion.training.optimiser import Moments, Optimiser, OptimiserSettings
 from nodegraph.diffusion.training.state import TrainState, load_state, save_state
 from nodegraph.errors import Cancelled, TrainingDiverged
 
@@ -34,8 +36,9 @@ class LoopSettings:
     steps: total, over all sessions; seed: of data order, noise and initial weights
     lr: highest learning rate, reached after `warmup` steps; schedule: afterwards constant, a cosine to `lr_end`, or constant until the
         last `decay` of the steps and then linear to `lr_end`
-    beta1, beta2, weight_decay: of AdamW (Loshchilov & Hutter 2019); weight decay spares vectors (norms and biases)
-    clip: largest norm of the gradient; average: decay of the moving average of the weights (0 switches it off)
+    optimiser: AdamW, or Muon for matrices and AdamW for the rest, at the same rate
+    accumulate: batches whose gradients make one step; clip: largest norm of the gradient
+    average: decay of the moving average of the weights (0 switches it off)
     bf16: compute in bfloat16 where it is safe (weights, norms and losses stay float32)
     save_steps, save_seconds: how often the state is saved, whichever comes first; sample_steps: how often sample pictures are made, 0 never
     """
@@ -47,9 +50,8 @@ class LoopSettings:
     warmup: int = 50
     schedule: Literal["constant", "cosine", "trapezoid"] = "cosine"
     decay: float = 0.3
-    beta1: float = 0.9
-    beta2: float = 0.99
-    weight_decay: float = 0.0
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    accumulate: int = 1
     clip: float = 1.0
     average: float = 0.995
     bf16: bool = True
@@ -77,7 +79,7 @@ class LoopSettings:
 class TrainStep:
     """One step done. seconds: over all sessions; left: estimate of the seconds to come.
 
-    samples: (B, H, W, 3) uint8 pictures made by the averaged weights, every `sample_steps`, else None
+    losses: of all steps so far; samples: (B, H, W, 3) uint8 pictures made by the averaged weights, every `sample_steps`, else None
     """
 
     step: int
@@ -86,14 +88,33 @@ class TrainStep:
     lr: float
     seconds: float
     left: float
+    losses: Sequence[float] = field(default=(), repr=False)
     samples: Pictures | None = field(default=None, repr=False)
 
 
 class Task(ABC):
-    """What is trained. A batch is a function of (seed, step): no other state is allowed."""
+    """What is trained. A batch is a function of (seed, step): no other state is allowed.
+
+    settings: a frozen dataclass; its `batch` is how many pictures a batch has
+    heaviest_step: one whose batch takes as much memory as any
+    """
 
     net: nn.Module
+    settings: Any
     identity: dict[str, Any]
+    heaviest_step: int = 0
+    device: torch.device = torch.device("cpu")
+
+    def to(self, device: torch.device) -> None:
+        """Move the net; batches are made on the CPU, so that a seed means the same noise everywhere, and follow it."""
+        self.device = device
+        self.net.to(device)
+
+    def of_one(self) -> Self:
+        """The same task, sharing the net, with batches of one picture."""
+        other = copy(self)
+        other.settings = replace(self.settings, batch=1)
+        return other
 
     @abstractmethod
     def loss(self, step: int) -> Tensor:
@@ -135,10 +156,11 @@ def use_weights(net: nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 @contextmanager
-def arithmetic(bf16: bool) -> Iterator[None]:
+def arithmetic(bf16: bool, device: str = "cpu") -> Iterator[None]:
     """How the forward pass computes. Attention is written out: for a few hundred tokens the CPU's fused kernel is slower backwards
     (measured: a training step of the small U-Net takes 0.57 s instead of 0.75 s)."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16), sdpa_kernel(SDPBackend.MATH):
+    backends = [SDPBackend.MATH] if device == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    with torch.autocast(device, torch.bfloat16, enabled=bf16), sdpa_kernel(backends):
         yield
 
 
@@ -166,7 +188,8 @@ class _Run:
         task.net.train()
         self.parameters = parameters(task.net)
         self.state.weights = {name: value.detach() for name, value in self.parameters.items()}
-        self.optimiser = _optimiser(self.parameters, settings, state)
+        self.state.average = {name: value.to(task.device) for name, value in state.average.items()}
+        self.optimiser = Optimiser(task.net, settings.optimiser, Moments(state.moment1, state.moment2), state.step)
         self.saved_at = time.monotonic()
 
     def step(self) -> TrainStep:
@@ -180,21 +203,24 @@ class _Run:
         if self._save_is_due():
             self.save()
         left = self.state.seconds / self.state.step * (self.settings.steps - self.state.step)
-        return TrainStep(self.state.step, self.settings.steps, loss, rate, self.state.seconds, left, samples)
+        return TrainStep(self.state.step, self.settings.steps, loss, rate, self.state.seconds, left, self.state.losses, samples)
 
     def _update(self, number: int, rate: float) -> float:
-        with arithmetic(self.settings.bf16):
-            loss = self.task.loss(number)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip)
-        if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
-            self._stop(number, loss.item(), norm.item())
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.optimiser.step()
+        self.task.net.zero_grad(set_to_none=True)
+        loss = sum(self._backward(number * self.settings.accumulate + part) for part in range(self.settings.accumulate))
+        norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip).item()
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self._stop(number, loss, norm)
+        self.optimiser.step(rate)
         decay = self.settings.average_decay(number) if self.settings.average else 0.0
         torch._foreach_lerp_(list(self.state.average.values()), [self.state.weights[name] for name in self.state.average], 1 - decay)
+        return loss
+
+    def _backward(self, batch: int) -> float:
+        """Add the gradients of one batch; its share of the step's loss."""
+        with arithmetic(self.settings.bf16, self.task.device.type):
+            loss = self.task.loss(batch) / self.settings.accumulate
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss.item()
 
     def _stop(self, number: int, loss: float, norm: float) -> None:
@@ -209,35 +235,14 @@ class _Run:
     def _samples(self) -> Pictures | None:
         if not self.settings.sample_steps or self.state.step % self.settings.sample_steps:
             return None
-        with averaged(self.task.net, self.state), arithmetic(self.settings.bf16):
+        with averaged(self.task.net, self.state), arithmetic(self.settings.bf16, self.task.device.type):
             return self.task.samples()
 
     def _save_is_due(self) -> bool:
         return self.state.step % self.settings.save_steps == 0 or time.monotonic() - self.saved_at > self.settings.save_seconds
 
     def save(self) -> None:
-        self._read_moments()
+        moments = self.optimiser.moments()
+        self.state.moment1, self.state.moment2 = moments.first, moments.second
         save_state(self.state, self.folder)
         self.saved_at = time.monotonic()
-
-    def _read_moments(self) -> None:
-        for name, parameter in self.parameters.items():
-            kept = self.optimiser.state.get(parameter)
-            if kept:
-                self.state.moment1[name], self.state.moment2[name] = kept["exp_avg"], kept["exp_avg_sq"]
-
-
-def _optimiser(named: dict[str, Tensor], settings: LoopSettings, state: TrainState) -> torch.optim.AdamW:
-    """AdamW with its moments taken from the state."""
-    matrices = [value for value in named.values() if value.ndim > 1]
-    vectors = [value for value in named.values() if value.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.beta1, settings.beta2), foreach=True)
-    if state.step:
-        for name, value in named.items():
-            optimiser.state[value] = {
-                "step": torch.tensor(float(state.step)),
-                "exp_avg": state.moment1[name].clone(),
-                "exp_avg_sq": state.moment2[name].clone(),
-            }
-    return optimiser

@@ -26,7 +26,7 @@ FORMAT = "1"
 
 @dataclass
 class TrainState:
-    """What a run has come to. Tensors are float32 on the CPU, keyed by parameter name.
+    """What a run has come to. Tensors are float32, keyed by parameter name; `moment2` lacks what the optimiser has no second moment of.
 
     step: optimiser steps done; seconds: time they took, over all sessions
     losses: one value per step done; identity: what must agree for a state to be continued (architecture, data, seed, batch)
@@ -44,7 +44,7 @@ class TrainState:
     @classmethod
     def fresh(cls, weights: Mapping[str, Tensor], identity: Mapping[str, Any]) -> TrainState:
         """The state before the first step, from the initial weights."""
-        return cls(_copies(weights), _copies(weights), _zeros(weights), _zeros(weights), identity=dict(identity))
+        return cls(_copies(weights), _copies(weights), {}, {}, identity=dict(identity))
 
     def is_finite(self) -> bool:
         """Whether every weight is a number."""
@@ -55,16 +55,12 @@ def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in tensors.items()}
 
 
-def _zeros(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: torch.zeros_like(value) for name, value in tensors.items()}
-
-
 GROUPS = ("weights", "average", "moment1", "moment2")
 
 
 def save_state(state: TrainState, folder: Path) -> None:
     """Write the state to `folder`. Raises `WriteFailed`; then the former state is still there, whole."""
-    tensors = {f"{group}.{name}": value.detach().contiguous() for group in GROUPS for name, value in getattr(state, group).items()}
+    tensors = {f"{group}.{name}": value.detach().cpu().contiguous() for group in GROUPS for name, value in getattr(state, group).items()}
     tensors["losses"] = torch.tensor(state.losses, dtype=torch.float64)
     facts = {
         "format": FORMAT,

@@ -31,7 +31,7 @@ from nodegraph.errors import BadValue
 
 SMALL_VAE = VaeConfig(ch=32, ch_mult=(1, 2, 3, 4), num_res_blocks=1, norm_groups=8)
 SAMPLES = 15
-FITTED = 32
+FITTED, FITTED_SIZE = 32, 128
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,17 @@ class VaeSettings:
     early_steps: int = 0
     edges: float = 1.0
     kl: float = 2e-4
-    scenes: SceneRecipe = field(default_factory=lambda: SceneRecipe(smallest=0.7, shift=0.06, flip=0.5))
+    scenes: SceneRecipe = field(default_factory=lambda: SceneRecipe(smallest=0.5, shift=0.1, pair=0.2))
 
 
 class VaeTask(Task):
     """Reconstruct scenes of a data set."""
 
+    settings: VaeSettings
+
     def __init__(self, dataset: Dataset, settings: VaeSettings, config: VaeConfig = SMALL_VAE, seed: int = 0) -> None:
         self.dataset, self.settings, self.seed = dataset, settings, seed
+        self.heaviest_step = settings.early_steps
         self.store = PictureStore(dataset)
         with torch.random.fork_rng():
             torch.manual_seed(int(generator(seed, Stream.WEIGHTS).integers(2**31)))
@@ -75,18 +78,18 @@ class VaeTask(Task):
         return to_signed(random_crops(pixels, config.crop, rng) if early else pixels)
 
     def _first_pictures(self) -> Tensor:
-        """(B, 3, size, size): what the initial weights are fitted to."""
+        """(B, 3, h, w): what the initial weights are fitted to."""
         rng = generator(self.seed, Stream.WEIGHTS, 1)
         chosen = rng.integers(len(self.dataset.entries), size=FITTED)
-        return to_signed(paint_batch(self.store, chosen, self.settings.scenes, rng, self.settings.size))
+        return to_signed(paint_batch(self.store, chosen, self.settings.scenes, rng, min(self.settings.size, FITTED_SIZE)))
 
     def loss(self, step: int) -> Tensor:
-        images = self.batch(step)
+        images = self.batch(step).to(self.device)
         moments = self.net.encode(images)
-        noise = torch.randn(moments.mean.shape, generator=torch_generator(self.seed, Stream.NOISE, step))
+        noise = torch.randn(moments.mean.shape, generator=torch_generator(self.seed, Stream.NOISE, step)).to(self.device)
         restored = self.net.decode(moments.sample(noise)).float()
         values = moments.mean[0].numel()
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(self.device.type, enabled=False):
             return reconstruction_loss(restored, images, self.settings.edges) + self.settings.kl * moments.kl().float().mean() / values
 
     def samples(self) -> Pictures:
@@ -94,7 +97,8 @@ class VaeTask(Task):
         count = min(SAMPLES, len(self.dataset.entries))
         chosen = np.linspace(0, len(self.dataset.entries) - 1, count).astype(np.int64)
         originals = paint_batch(self.store, chosen, SceneRecipe(), generator(self.seed, Stream.SAMPLE), self.settings.size)
-        return np.concatenate([originals, to_pixels(self.net(to_signed(originals)))], axis=2)
+        restored = [to_pixels(self.net(to_signed(picture[None]).to(self.device))) for picture in originals]
+        return np.concatenate([originals, np.concatenate(restored)], axis=2)
 
 
 def random_crops(pixels: Pixels, edge: int, rng: np.random.Generator) -> Pixels:

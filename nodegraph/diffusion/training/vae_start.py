@@ -78,10 +78,10 @@ def fit_ends(net: AutoencoderKL, images: Tensor) -> None:
 
 def _whiten(values: Tensor) -> Tensor:
     """Mean 0 and covariance 1 over all pixels, by the Cholesky factor. (B, C, h, w) -> same."""
-    flat = values.transpose(0, 1).flatten(1)  # (C, B * h * w)
+    flat = values.transpose(0, 1).flatten(1).double()  # (C, B * h * w); pictures of two colours have next to no variance in the third
     centred = flat - flat.mean(dim=1, keepdim=True)
-    factor = torch.linalg.cholesky(centred @ centred.T / flat.shape[1] + 1e-4 * torch.eye(len(flat)))
-    white: Tensor = torch.linalg.solve_triangular(factor, centred, upper=False)
+    factor = torch.linalg.cholesky(centred @ centred.T / flat.shape[1] + 1e-4 * torch.eye(len(flat), dtype=torch.float64))
+    white: Tensor = torch.linalg.solve_triangular(factor, centred, upper=False).float()
     return white.reshape(values.shape[1], values.shape[0], *values.shape[2:]).transpose(0, 1)
 
 
