@@ -6,10 +6,13 @@ Stages keep their state in `training/NAME` of the output folder. A stage that wa
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from nodegraph import Context, InputRefused, Number, Seed, Text, node
 from nodegraph.diffusion import Image, Model, TextEncoder, TrainingSet, Vae, WeightsRef
+
+if TYPE_CHECKING:
+    from nodegraph.diffusion.training.diffusion import TextToLatent
 
 Name = Annotated[str, Text(multiline=False, placeholder="a folder name")]
 Steps = Annotated[int, Number(1, 10_000_000)]
@@ -181,6 +184,7 @@ def train_diffusion(
     ctx: Context,
     data: TrainingSet,
     vae: Vae,
+    start: Model | None = None,
     name: Name = "emoji",
     steps: Steps = 7000,
     batch: Annotated[int, Number(1, 4096)] = 48,
@@ -203,7 +207,8 @@ def train_diffusion(
 
     It learns to predict v (Salimans & Ho 2022); one caption in ten is left empty for guidance (Ho & Salimans 2022).
 
-    vae: from `TrainVAE`; the pictures are encoded with it once, at the beginning
+    vae: from `TrainVAE`, or that of `start`; the pictures are encoded with it once, at the beginning
+    start: a checkpoint to train on from, with the text encoder in its file; it must predict v. Without one, training begins at nothing
     name: state, samples and checkpoint go to `training/NAME/diffusion` in the output folder
     steps: in all; raise it to train on
     batch: latents a step
@@ -238,6 +243,7 @@ def train_diffusion(
     rates = LoopSettings(steps=steps, seed=seed, lr=lr, lr_end=0.0, schedule=schedule, average=0.999, accumulate=accumulate)
     saving = replace(rates, sample_steps=sample_steps, save_seconds=60 * save_minutes)
     loop = replace(saving, optimiser=OptimiserSettings(optimiser), bf16=precision == "bf16")
+    begun = None if start is None else start_of(ctx, start)
     with ctx.load(vae) as net:
         job = CheckpointJob(
             dataset,
@@ -249,6 +255,7 @@ def train_diffusion(
             diffusion=DiffusionSettings(batch=batch, min_snr=min_snr),
             latents=LatentSettings(size=size, variants=variants, aspect=aspect),
             prompts=lines,
+            start=begun,
             device=ctx.device,
         )
         for _ in ctx.track(job.encode(), at=lambda step: (step.done, step.total), text=lambda step: "encoding pictures"):
@@ -258,6 +265,23 @@ def train_diffusion(
         path, samples = job.finish()
     ref = WeightsRef.of(path)
     return TrainedCheckpoint(Model(ref), TextEncoder(ref), Vae(ref), sheet_of(samples), curve_of(folder))
+
+
+def start_of(ctx: Context, start: Model) -> TextToLatent:
+    """Trainable copies of a checkpoint's networks. Raises InputRefused if training here could not go on from them."""
+    from nodegraph.diffusion.training.diffusion import TextToLatent
+
+    if start.patches:
+        raise InputRefused("the model has patches, which training would not see", input="start", hint="connect it unpatched")
+    with ctx.load(start) as model, ctx.load(TextEncoder(start.weights)) as text:
+        if model.info.prediction != "v" or len(text.nets) != 1:
+            raise InputRefused(
+                f"{start.weights.name} predicts {model.info.prediction} and has {len(text.nets)} text encoders; "
+                "training goes on from models that predict v and have one",
+                input="start",
+                hint="start from a checkpoint that `TrainDiffusion` made, or from nothing",
+            )
+        return TextToLatent.of(model.net, text.nets[0])
 
 
 @node("SaveCheckpoint", category="training", output=True, lane="cpu")

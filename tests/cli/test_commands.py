@@ -38,7 +38,10 @@ def test_the_same_again_saves_nothing_new(cli: Cli, workflow: Path, tiny_models:
     assert len(list(Path("output").iterdir())) == 1
 
 
-def test_a_deleted_picture_is_made_again_from_the_cache(cli: Cli, workflow: Path, tiny_models: Path) -> None:
+def test_a_deleted_picture_is_made_again_from_the_cache(
+    cli: Cli, workflow: Path, tiny_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nodegraph.cache.DISK_MIN_SECONDS", 0.0)  # on a quick machine tiny results are not worth a file
     cli("run", workflow, "--models", tiny_models)
     Path("output/text_to_image_00001.png").unlink()
     outcome = cli("run", workflow, "--models", tiny_models, "--json")

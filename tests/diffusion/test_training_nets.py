@@ -22,11 +22,11 @@ from nodegraph.diffusion.training.batches import PictureStore, paint_shot, to_si
 from nodegraph.diffusion.training.captions import CaptionRecipe
 from nodegraph.diffusion.training.dataset import Dataset, read_dataset
 from nodegraph.diffusion.training.diffusion import DiffusionSettings, DiffusionTask, SampleSettings, token_ids
-from nodegraph.diffusion.training.export import TABLE, card_of, export_checkpoint, export_vae, latent_colours, used_tokens, weights_hash
+from nodegraph.diffusion.training.export import TABLE, card_of, export_checkpoint, export_vae, latent_colours, used_tokens
 from nodegraph.diffusion.training.latents import LatentCache, LatentSettings, encode_latents, open_latents
 from nodegraph.diffusion.training.loop import LoopSettings, train
 from nodegraph.diffusion.training.scenes import SceneRecipe
-from nodegraph.diffusion.training.state import load_state
+from nodegraph.diffusion.training.state import load_state, weights_hash
 from nodegraph.diffusion.training.vae import VaeSettings, VaeTask, encode_in_parts, laplacian, psnr, random_crops, standardise
 from nodegraph.diffusion.training.vae_start import fit_ends, start_linear
 from nodegraph.diffusion.weights import open_weights

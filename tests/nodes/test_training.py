@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from nodegraph.diffusion.weights import open_weights
 from nodegraph.engine import Engine
 from nodegraph.errors import BadCheckpointState, BadDataset, FileMissing, NodegraphError, OutOfMemory, Problems
 from nodegraph.events import Event, Log, Preview
@@ -59,9 +61,8 @@ def test_a_folder_of_photos_is_trained_on_with_memory_and_curve_told(settings: S
     assert curve["step"] == 2
 
 
-def test_photos_of_three_shapes_train_a_checkpoint(settings: Settings) -> None:
-    photos(settings, {"hill": (96, 64), "tower": (64, 96), "pond": (70, 70)})
-    nodes = {
+def training_nodes() -> dict[str, Any]:
+    return {
         "data": {"type": "LoadDataset", "inputs": {"folder": "mine"}},
         "vae": {"type": "TrainVAE", "inputs": {"data": {"link": ["data", "dataset"]}, **TINY}},
         "net": {
@@ -79,9 +80,35 @@ def test_photos_of_three_shapes_train_a_checkpoint(settings: Settings) -> None:
             },
         },
     }
+
+
+def trained(settings: Settings, nodes: Mapping[str, Any], target: str) -> RunResult:
     with Engine(settings) as engine:
-        result = engine.run({"nodegraph": 1, "nodes": nodes}, targets=["net"])
-    assert result.status == "done", result.error
+        return engine.run({"nodegraph": 1, "nodes": nodes}, targets=[target])
+
+
+def test_photos_of_three_shapes_train_a_checkpoint_and_another_training_goes_on_from_it(settings: Settings) -> None:
+    photos(settings, {"hill": (96, 64), "tower": (64, 96), "pond": (70, 70)})
+    nodes = training_nodes()
+    first = trained(settings, nodes, "net")
+    assert first.status == "done", first.error
+
+    made = settings.output / "training/mine/diffusion/checkpoint.safetensors"
+    models = settings.output.parent / "models"
+    (models / "checkpoints").mkdir(parents=True)
+    (models / "checkpoints" / "mine.safetensors").write_bytes(made.read_bytes())
+    nodes["base"] = {"type": "LoadCheckpoint", "inputs": {"file": "mine.safetensors"}}
+    links = {"start": {"link": ["base", "model"]}, "vae": {"link": ["base", "vae"]}}
+    nodes["net"]["inputs"] |= {**links, "name": "more", "steps": 1}
+    second = trained(replace(settings, models=(models,)), nodes, "net")
+    assert second.status == "done", second.error
+
+    before, after = open_weights(made).load(), open_weights(settings.output / "training/more/diffusion/checkpoint.safetensors").load()
+    assert before.keys() == after.keys()
+    apart = {key: float((after[key].float() - before[key].float()).abs().max()) for key in before}
+    assert max(value for key, value in apart.items() if key.startswith("first_stage_model.")) == 0, "the autoencoder stays"
+    trained_part = [value for key, value in apart.items() if key.startswith("model.diffusion_model.")]
+    assert 0 < max(trained_part) < 0.05, "the first step, in the warm-up, moves the weights a little from where they were"
 
 
 def test_one_picture_is_enough_to_try(settings: Settings) -> None:

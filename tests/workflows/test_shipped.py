@@ -56,7 +56,8 @@ def saved(result: RunResult) -> list[Path]:
 
 
 def pixels(path: Path) -> Any:
-    return np.asarray(Pillow.open(path).convert("RGB"), np.float32) / 255
+    with Pillow.open(path) as picture:
+        return np.asarray(picture.convert("RGB"), np.float32) / 255
 
 
 @pytest.mark.parametrize("name", PICTURES)

@@ -16,12 +16,12 @@ from nodegraph.diffusion.models.vae import AutoencoderKL
 from nodegraph.diffusion.training.batches import PictureStore, Stream, generator, paint_batch, to_signed
 from nodegraph.diffusion.training.captions import prompt
 from nodegraph.diffusion.training.dataset import Dataset
-from nodegraph.diffusion.training.diffusion import DiffusionSettings, DiffusionTask, SampleSettings
-from nodegraph.diffusion.training.export import card_of, export_checkpoint, latent_colours, used_tokens, weights_hash
+from nodegraph.diffusion.training.diffusion import DiffusionSettings, DiffusionTask, SampleSettings, TextToLatent
+from nodegraph.diffusion.training.export import TABLE, card_of, export_checkpoint, latent_colours, used_tokens
 from nodegraph.diffusion.training.latents import EncodeStep, LatentSettings, encode_latents, open_latents
 from nodegraph.diffusion.training.loop import LoopSettings, Pictures, TrainStep, train
 from nodegraph.diffusion.training.scenes import SceneRecipe
-from nodegraph.diffusion.training.state import load_state
+from nodegraph.diffusion.training.state import load_state, weights_hash
 from nodegraph.diffusion.training.vae import VaeTask
 from nodegraph.errors import BadCheckpointState
 
@@ -34,6 +34,7 @@ class CheckpointJob:
     """What to train and where. Call `encode`, then `train`, then `finish`; each continues what an earlier call left.
 
     vae: standardised (`vae.standardise`); prompts: of the sample sheet, subjects and styles in turn if empty
+    start: what to train on from, None begins with random weights
     """
 
     dataset: Dataset
@@ -45,6 +46,7 @@ class CheckpointJob:
     diffusion: DiffusionSettings = field(default_factory=DiffusionSettings)
     latents: LatentSettings = field(default_factory=LatentSettings)
     prompts: tuple[str, ...] = ()
+    start: TextToLatent | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @cached_property
@@ -60,9 +62,14 @@ class CheckpointJob:
     def task(self) -> DiffusionTask:
         cache = open_latents(self.folder, self.dataset, self.latents, seed=self.loop.seed, vae=self.source, scale=SD_SCALE)
         shown = SampleSettings(self.prompts or self.default_prompts(), self.vae, SD_SCALE)
-        task = DiffusionTask(cache, self.diffusion, seed=self.loop.seed, source=self.source, shown=shown)
+        task = DiffusionTask(cache, self.diffusion, start=self.start, seed=self.loop.seed, source=self.source, shown=shown)
         task.to(self.device)
         return task
+
+    @cached_property
+    def known_tokens(self) -> torch.Tensor | None:
+        """(vocab,) bool: the words that the start had learnt."""
+        return None if self.start is None else self.start.clip.state_dict()[TABLE].abs().amax(dim=1) > 0
 
     def default_prompts(self) -> tuple[str, ...]:
         """Subjects in turn, each in the next style."""
@@ -88,7 +95,7 @@ class CheckpointJob:
             vae,
             card_of(self.dataset, self.title, self.licence),
             colours=latent_colours(vae, pictures, SD_SCALE),
-            used=used_tokens(state),
+            used=used_tokens(state, self.known_tokens),
         )
         return path, samples
 

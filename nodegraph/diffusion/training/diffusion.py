@@ -24,7 +24,7 @@ from nodegraph.diffusion.training.batches import Stream, generator, to_pixels, t
 from nodegraph.diffusion.training.captions import CaptionRecipe, describe
 from nodegraph.diffusion.training.latents import LatentCache
 from nodegraph.diffusion.training.loop import Pictures, Task
-from nodegraph.diffusion.training.state import as_identity
+from nodegraph.diffusion.training.state import as_identity, weights_hash
 
 SMALL_UNET = UNetConfig(
     model_channels=64,
@@ -74,6 +74,15 @@ class TextToLatent(nn.Module):
         self.unet = zero_output_layers(UNet(unet))
         self.clip = ClipText(clip)
 
+    @classmethod
+    def of(cls, unet: UNet, clip: ClipText) -> Self:
+        """Trainable copies of two networks that were trained before, in float32."""
+        with torch.inference_mode(False):
+            copy = cls(unet.config, clip.config)
+            copy.unet.load_state_dict(unet.state_dict())
+            copy.clip.load_state_dict(clip.state_dict())
+        return copy
+
     def context(self, texts: Sequence[str]) -> Tensor:
         """(B, 77, width): every text encoded as a sampler would, equal texts once."""
         unique = sorted(set(texts))
@@ -100,19 +109,24 @@ class DiffusionTask(Task):
         *,
         unet: UNetConfig = SMALL_UNET,
         clip: ClipTextConfig = SMALL_CLIP,
+        start: TextToLatent | None = None,
         seed: int = 0,
         source: str = "",
         shown: SampleSettings | None = None,
     ) -> None:
-        """source: hash of the latents' autoencoder, so that a state is never continued with another one."""
+        """source: hash of the latents' autoencoder, so that a state is never continued with another one.
+
+        start: what to train on from, instead of random weights of `unet` and `clip`
+        """
         self.cache, self.settings, self.seed, self.shown = cache, settings, seed, shown
         self.batches = cache.batches(settings.batch, seed)
         self.sampling = ModelSampling(prediction=Prediction("v"))
         with torch.random.fork_rng():
             torch.manual_seed(int(generator(seed, Stream.WEIGHTS).integers(2**31)))
-            self.net: TextToLatent = TextToLatent(unet, clip)
-        parts = {"unet": unet, "clip": clip, "settings": settings, "latents": cache.settings}
-        self.identity = as_identity(kind="diffusion", **parts, seed=seed, data=cache.dataset.fingerprint(), source=source)
+            self.net: TextToLatent = start or TextToLatent(unet, clip)
+        begun = {"start": weights_hash(self.net.state_dict())} if start else {}
+        parts = {"unet": self.net.unet.config, "clip": self.net.clip.config, "settings": settings, "latents": cache.settings}
+        self.identity = as_identity(kind="diffusion", **parts, seed=seed, data=cache.dataset.fingerprint(), source=source, **begun)
 
     def of_one(self) -> Self:
         other = super().of_one()

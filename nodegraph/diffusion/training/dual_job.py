@@ -15,10 +15,10 @@ from nodegraph.diffusion.models.dual_encoder import DualEncoder
 from nodegraph.diffusion.models.dual_encoder_config import ARCHITECTURE, DUAL_ENCODER, ROWS, TABLE, TOKENS, DualEncoderConfig
 from nodegraph.diffusion.training.dataset import Dataset
 from nodegraph.diffusion.training.dual_encoder import DualEncoderSettings, DualEncoderTask
-from nodegraph.diffusion.training.export import Card, card_of, used_tokens, weights_hash
+from nodegraph.diffusion.training.export import Card, card_of, used_tokens
 from nodegraph.diffusion.training.loop import LoopSettings, Pictures, TrainStep, train
 from nodegraph.diffusion.training.optimiser import OptimiserName, OptimiserSettings
-from nodegraph.diffusion.training.state import load_state
+from nodegraph.diffusion.training.state import load_state, weights_hash
 from nodegraph.diffusion.weights import save_weights
 from nodegraph.errors import BadCheckpointState
 

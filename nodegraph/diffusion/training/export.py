@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from nodegraph.diffusion.models.vae import AutoencoderKL
 from nodegraph.diffusion.preview import LatentToRgb, fit_factors
 from nodegraph.diffusion.training.dataset import Dataset
 from nodegraph.diffusion.training.diffusion import TextToLatent
-from nodegraph.diffusion.training.state import TrainState
+from nodegraph.diffusion.training.state import TrainState, weights_hash
 from nodegraph.diffusion.training.vae import encode_in_parts
 from nodegraph.diffusion.weights import save_weights
 
@@ -106,22 +105,14 @@ def _network_facts(net: TextToLatent) -> dict[str, str]:
     return {**{key: str(value) for key, value in heads.items() if value is not None}, "nodegraph.clip_activation": clip.activation}
 
 
-def used_tokens(state: TrainState) -> Tensor:
-    """(vocab,) bool: the rows of the token table that ever had a gradient, from Adam's second moments."""
+def used_tokens(state: TrainState, known: Tensor | None = None) -> Tensor:
+    """(vocab,) bool: the rows of the token table that ever had a gradient, from Adam's second moments, or that were `known` before."""
     moments = next(value for name, value in state.moment2.items() if name.endswith(TABLE))
-    return moments.abs().amax(dim=1) > 0
+    used = moments.abs().amax(dim=1) > 0
+    return used if known is None else used | known
 
 
 def latent_colours(net: AutoencoderKL, images: Tensor, scale: float) -> LatentToRgb:
     """Factors that turn latents in model space into small pictures, fitted to `images` (B, 3, H, W) in -1..1."""
     small = F.avg_pool2d(images, net.config.factor)
     return fit_factors(encode_in_parts(net, images) * scale, small)
-
-
-def weights_hash(tensors: Mapping[str, Tensor]) -> str:
-    """A name for these weights: equal tensors, equal hash."""
-    digest = hashlib.blake2b(digest_size=16)
-    for key in sorted(tensors):
-        digest.update(key.encode())
-        digest.update(tensors[key].contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -6,6 +6,7 @@ Random numbers are functions of (seed, step) and need no state.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -115,3 +116,12 @@ def _check_identity(saved: Mapping[str, Any], wanted: Mapping[str, Any], folder:
 def as_identity(**parts: Any) -> dict[str, Any]:
     """Settings dataclasses and plain values as one JSON object."""
     return {key: asdict(value) if hasattr(value, "__dataclass_fields__") else value for key, value in parts.items()}
+
+
+def weights_hash(tensors: Mapping[str, Tensor]) -> str:
+    """A name for these weights: equal tensors, equal hash."""
+    digest = hashlib.blake2b(digest_size=16)
+    for key in sorted(tensors):
+        digest.update(key.encode())
+        digest.update(tensors[key].contiguous().numpy().tobytes())
+    return digest.hexdigest()
