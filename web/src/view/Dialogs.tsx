@@ -1,12 +1,12 @@
-/** Dialogs: the browser's own element keeps the focus inside, closes on Escape and is announced to screen readers. */
-import { X } from 'lucide-react';
-import { type FormEvent, type ReactElement, type ReactNode, useEffect, useRef, useState } from 'react';
+/** Which dialog is open, and the small ones. */
+import { type FormEvent, type ReactElement, useState } from 'react';
 import { COMMANDS } from '../gestures/commands';
 import { keyName } from '../gestures/keys';
 import { api } from '../network/api';
-import { attempt, openTemplate, saveAs } from '../state/actions';
+import { attempt, saveAs } from '../state/actions';
 import { type Dialog, newTab, show, useEditor } from '../state/editor';
-import type { Template } from '../wire';
+import { Frame } from './Frame';
+import { Gallery } from './Gallery';
 
 export function Dialogs(): ReactElement | null {
   const dialog = useEditor((state) => state.dialog);
@@ -28,73 +28,6 @@ export function Dialogs(): ReactElement | null {
     default:
       return null;
   }
-}
-
-interface FrameProps {
-  readonly title: string;
-  readonly wide?: boolean;
-  readonly children: ReactNode;
-}
-
-function Frame({ title, wide, children }: FrameProps): ReactElement {
-  const element = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
-    if (!element.current!.open) element.current!.showModal();
-    element.current!.querySelector<HTMLInputElement>('input, .card')?.focus();
-    element.current!.querySelector('input')?.select();
-  }, []);
-  const close = (): void => show(null);
-  return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: Escape closes it
-    <dialog
-      ref={element}
-      className={wide ? 'dialog wide' : 'dialog'}
-      aria-label={title}
-      onClose={close}
-      onClick={(event) => event.target === element.current && close()}
-    >
-      <header>
-        <h2>{title}</h2>
-        <button type="button" className="mini" aria-label="Close" onClick={close}>
-          <X size={16} />
-        </button>
-      </header>
-      {children}
-    </dialog>
-  );
-}
-
-function Gallery(): ReactElement {
-  const [templates, setTemplates] = useState<readonly Template[] | null>(null);
-  useEffect(() => {
-    void attempt(() => api.templates()).then((found) => setTemplates(found ?? []));
-  }, []);
-  return (
-    <Frame title="Begin with" wide>
-      <div className="gallery">
-        {templates === null && <p className="quiet">Loading…</p>}
-        {templates?.map((one) => (
-          <button type="button" key={one.name} className="card" onClick={() => void openTemplate(one.name)}>
-            {one.picture !== null ? <img src={one.picture} alt="" loading="lazy" /> : <span className="no-picture" />}
-            <b>{one.title}</b>
-            <span>{one.description}</span>
-          </button>
-        ))}
-        <button
-          type="button"
-          className="card"
-          onClick={() => {
-            newTab();
-            show(null);
-          }}
-        >
-          <span className="no-picture">+</span>
-          <b>Empty canvas</b>
-          <span>Build it from nothing.</span>
-        </button>
-      </div>
-    </Frame>
-  );
 }
 
 const SECTIONS = ['Run', 'Edit', 'Nodes', 'View', 'File'] as const;
