@@ -10,7 +10,7 @@ import asyncio
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Literal, NamedTuple
@@ -196,8 +196,8 @@ def deliver_bytes(data: bytes, name: str, headers: dict[str, str] | None = None)
 async def send(request: web.Request, opened: Opened, headers: dict[str, str]) -> web.StreamResponse:
     try:
         headers = {**headers, "ETag": opened.etag, "Accept-Ranges": "bytes"}
-        if _unchanged(request, opened.etag):
-            return web.Response(status=304, headers={name: headers[name] for name in ("ETag", "Cache-Control", "Content-Security-Policy")})
+        if is_known(request, opened.etag):
+            return unchanged(headers)
         part = _part(request, opened)
         if part is None:
             return web.Response(status=416, headers={"Content-Range": f"bytes */{opened.size}"})
@@ -212,9 +212,15 @@ async def send(request: web.Request, opened: Opened, headers: dict[str, str]) ->
         opened.stream.close()
 
 
-def _unchanged(request: web.Request, etag: str) -> bool:
+def is_known(request: web.Request, etag: str) -> bool:
+    """Whether the client has it already."""
     known = [text.strip().removeprefix("W/") for text in request.headers.get("If-None-Match", "").split(",")]
     return etag in known or "*" in known
+
+
+def unchanged(headers: Mapping[str, str]) -> web.Response:
+    """The answer instead of one with these headers."""
+    return web.Response(status=304, headers={name: headers[name] for name in ("ETag", "Cache-Control", "Content-Security-Policy")})
 
 
 class Part(NamedTuple):

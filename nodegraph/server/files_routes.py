@@ -19,10 +19,10 @@ from nodegraph.errors import FileMissing, NotJson, TooLarge, UnsafePath, shorten
 from nodegraph.files import Files, safe_parts
 from nodegraph.server import keys, uploads
 from nodegraph.server.body import in_time
-from nodegraph.server.deliver import Opened, deliver_bytes, headers_for, open_inside, send
+from nodegraph.server.deliver import Opened, deliver_bytes, headers_for, is_known, open_inside, send, unchanged
 from nodegraph.server.guard import accepts
 from nodegraph.server.http_errors import BadRequest
-from nodegraph.server.pictures import SUFFIX, Channel, Preview, parse_channel, parse_preview, reencode, with_alpha_of
+from nodegraph.server.pictures import SUFFIX, Channel, Preview, parse_channel, parse_fit, parse_preview, reencode, with_alpha_of
 from nodegraph.server.quota import Reservation, cost
 from nodegraph.server.safetensors_header import read_metadata
 from nodegraph.server.uploads import Received
@@ -89,6 +89,8 @@ async def view(request: web.Request) -> web.StreamResponse:
     place = place_of(query.get("filename", ""), query.get("type", "output"), query.get("subfolder", ""))
     channel = parse_channel(query.get("channel", "rgba"))
     preview = parse_preview(query["preview"], channel if "channel" in query else "rgb") if "preview" in query else None
+    if preview is not None and "fit" in query:
+        preview = preview._replace(fit=parse_fit(query["fit"]))
     opened = await asyncio.to_thread(open_place, request.app[keys.FILES], place)
     if preview is None and channel == "rgba":
         return await send(request, opened, headers_for(opened.name, opened.head))
@@ -97,9 +99,12 @@ async def view(request: web.Request) -> web.StreamResponse:
 
 async def _encoded(request: web.Request, opened: Opened, channel: Channel, preview: Preview) -> web.StreamResponse:
     pixels = request.app[keys.CONFIG].limits.pixels
+    tag = f'{opened.etag[:-1]}-{channel}-{preview.format}-{preview.quality}-{preview.fit}"'
     with opened.stream:
+        if is_known(request, tag):
+            return unchanged({**headers_for(opened.name, opened.head), "ETag": tag})
         data = await request.app[keys.WORKSHOP].work(lambda: reencode(opened.stream, opened.name, pixels, channel, preview))
-    return deliver_bytes(data, Path(opened.name).stem + SUFFIX[preview.format])
+    return deliver_bytes(data, Path(opened.name).stem + SUFFIX[preview.format], {"ETag": tag})
 
 
 async def view_metadata(request: web.Request) -> web.Response:

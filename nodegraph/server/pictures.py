@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,10 +39,11 @@ class Workshop:
 
 
 class Preview(NamedTuple):
-    """format: of the result; quality: 1 to 100"""
+    """format: of the result; quality: 1 to 100; fit: the most pixels on a side, 0 for as many as there are"""
 
     format: Literal["webp", "jpeg", "png"]
     quality: int = 90
+    fit: int = 0
 
 
 def parse_preview(text: str, channel: Channel) -> Preview:
@@ -53,6 +55,13 @@ def parse_preview(text: str, channel: Channel) -> Preview:
     return Preview("jpeg" if name == "jpeg" and "a" not in channel else "webp", int(match[1]))
 
 
+def parse_fit(text: str) -> int:
+    """Raises BadRequest."""
+    if not re.fullmatch(r"[1-9]\d{0,4}", text, re.ASCII):
+        raise BadRequest("fit must be a number of pixels", hint="for instance fit=256")
+    return int(text)
+
+
 def parse_channel(text: str) -> Channel:
     if text not in ("rgba", "rgb", "a"):
         raise BadRequest("channel must be rgba, rgb or a")
@@ -61,8 +70,8 @@ def parse_channel(text: str) -> Channel:
 
 @contextmanager
 def decoding(stream: IO[bytes], name: str, pixels: int) -> Iterator[Picture]:
-    """The first frame of a picture. Raises NotAPicture or TooLarge."""
-    from PIL import Image, UnidentifiedImageError
+    """The first frame of a picture, upright as nodes see it. Raises NotAPicture or TooLarge."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
@@ -72,18 +81,22 @@ def decoding(stream: IO[bytes], name: str, pixels: int) -> Iterator[Picture]:
                 if picture.width * picture.height > pixels:
                     raise TooLarge(f"{name} has {picture.width}x{picture.height} pixels; at most {pixels:,} are decoded here")
                 picture.load()
+                if getattr(picture, "n_frames", 1) == 1:
+                    ImageOps.exif_transpose(picture, in_place=True)
                 yield picture
     except Image.DecompressionBombError as error:
         raise TooLarge(f"{name} would decode to far more than {pixels:,} pixels") from error
     except UnidentifiedImageError as error:
         raise NotAPicture(f"{name} is not a picture that can be read") from error
-    except (OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, KeyError, OverflowError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, KeyError, OverflowError, struct.error) as error:
         raise NotAPicture(f"{name} is damaged") from error
 
 
 def reencode(stream: IO[bytes], name: str, pixels: int, channel: Channel, preview: Preview) -> bytes:
     """A picture in another format, or with only its colours (`rgb`) or only its alpha (`a`). Raises NotAPicture or TooLarge."""
     with decoding(stream, name, pixels) as picture:
+        if preview.fit:
+            picture.thumbnail((preview.fit, preview.fit))
         result = _channel(picture, channel)
         if preview.format == "jpeg" and result.mode != "RGB":
             result = result.convert("RGB")

@@ -127,12 +127,14 @@ async def folder_paths(request: web.Request) -> web.Response:
 
 
 async def recent_files(request: web.Request) -> web.Response:
-    """Names below a folder, the newest first."""
+    """Names below a folder, the newest first; behind those of the input folder the shipped pictures, which LoadImage takes too."""
     name = request.match_info["type"]
     if name not in ("input", "output", "temp"):
         raise BadRequest("the folder must be input, output or temp")
-    root = request.app[keys.FILES].root(name)
-    return web.json_response(await asyncio.to_thread(newest_first, root))
+    files = request.app[keys.FILES]
+    found = await asyncio.to_thread(newest_first, files.root(name))
+    shipped = await asyncio.to_thread(listing, files.examples) if name == "input" and files.examples is not None else ()
+    return web.json_response(list(dict.fromkeys((*found, *shipped))))
 
 
 def newest_first(root: Path) -> list[str]:

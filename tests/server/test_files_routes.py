@@ -147,6 +147,8 @@ def test_previews_and_channels(settings: ServeSettings) -> None:
         assert (await shown("a.png", preview="png"))[0] == "image/webp"
         for query in ({"preview": "webp;0"}, {"preview": "webp;101"}, {"preview": "webp;x"}, {"preview": "webp;\u0663"}, {"channel": "x"}):
             assert (await server.get(viewing("a.png", **query))).status == 400
+        for fit in ("0", "-1", "x", "", "\u0663", "1" * 9):
+            assert (await server.get(viewing("a.png", preview="webp", fit=fit))).status == 400
 
     with_server(settings, work)
 
@@ -530,6 +532,39 @@ def test_a_mask_gives_its_alpha_to_the_original(settings: ServeSettings) -> None
             assert (await server.post("/upload/mask", data=form(mask, original_ref=bad))).status in (400, 404, 413)
         assert (await server.post("/upload/mask", data=form(png(3, 3), original_ref=reference))).status == 400
         assert (await server.post("/upload/mask", data=form(b"no picture", original_ref=reference))).status == 415
+
+    with_server(settings, work)
+
+
+def test_small_previews_are_made_once(settings: ServeSettings) -> None:
+    Image.new("RGB", (80, 40), (9, 8, 7)).save(settings.output / "a.png")
+
+    async def work(server: Live) -> None:
+        for fit, size in ((16, (16, 8)), (200, (80, 40))):
+            answer = await server.get(viewing("a.png", preview="webp;70", fit=str(fit)))
+            assert decoded(answer).size == size
+            again = await server.get(viewing("a.png", preview="webp;70", fit=str(fit)), headers={"If-None-Match": answer.headers["ETag"]})
+            assert (again.status, again.body) == (304, b"")
+            other = await server.get(viewing("a.png", preview="webp;71", fit=str(fit)), headers={"If-None-Match": answer.headers["ETag"]})
+            assert other.status == 200
+
+    with_server(settings, work)
+
+
+def test_previews_and_masks_are_of_the_upright_picture(settings: ServeSettings) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6  # a quarter to the right
+    Image.new("RGB", (40, 20), (9, 8, 7)).save(settings.input / "turned.jpg", exif=turned)
+    reference = json.dumps({"filename": "turned.jpg", "type": "input"})
+
+    async def work(server: Live) -> None:
+        assert decoded(await server.get(viewing("turned.jpg", type="input", preview="webp"))).size == (20, 40)
+        assert decoded(await server.get(viewing("turned.jpg", type="input", channel="a"))).size == (20, 40)
+        answer = await server.post("/upload/mask", data=form(png(20, 40, mode="RGBA"), "m.png", original_ref=reference))
+        assert answer.status == 200
+        with Image.open(settings.input / "m.png") as result:
+            assert result.size == (20, 40)
+            assert 0x0112 not in result.getexif()
 
     with_server(settings, work)
 

@@ -293,7 +293,11 @@ def test_the_newest_files(settings: ServeSettings) -> None:
         assert (await server.get("/internal/files/output")).json == ["sub/new.png", "old.png"]
         assert (await server.get("/internal/files/temp")).json == []
         assert (await server.get("/internal/files/state")).status == 400
+        inputs = (await server.get("/internal/files/input")).json
+        assert inputs[0] == "mine.png"
+        assert "panda_with_hole.png" in inputs
 
+    (settings.input / "mine.png").write_bytes(b"")
     with_server(settings, work)
 
 
