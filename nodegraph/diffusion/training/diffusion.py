@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,6 +28,7 @@ from nodegraph.diffusion.training.captions import CaptionRecipe, describe
 from nodegraph.diffusion.training.latents import LatentCache
 from nodegraph.diffusion.training.loop import Pictures, Task
 from nodegraph.diffusion.training.state import as_identity, weights_hash
+from nodegraph.errors import BadValue
 
 SMALL_UNET = UNetConfig(
     model_channels=64,
@@ -47,11 +51,14 @@ class DiffusionSettings:
     batch: latents a step; captions: what may be left out of them
     min_snr: the loss of a step is weighted by min(SNR, min_snr) / SNR in terms of x0 (Hang et al. 2023, eq. 5 and section 3.4 for v);
         0 weights the v loss equally at all times
+    wordless: labels of what is shown without a caption, () for anything. A few things can be learnt whole where all of them would blur
+        together, so that an empty prompt draws one of them; guidance leads away from them as it would from a negative prompt
     """
 
     batch: int = 32
     captions: CaptionRecipe = field(default_factory=CaptionRecipe)
     min_snr: float = 5.0
+    wordless: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +131,9 @@ class DiffusionTask(Task):
         with torch.random.fork_rng():
             torch.manual_seed(int(generator(seed, Stream.WEIGHTS).integers(2**31)))
             self.net: TextToLatent = start or TextToLatent(unet, clip)
+        strange = sorted(set(settings.wordless) - set(cache.dataset.labels))
+        if strange:
+            raise BadValue(f"the data set shows no {', '.join(strange)}", hint="name subjects by their labels in its metadata.jsonl")
         begun = {"start": weights_hash(self.net.state_dict())} if start else {}
         parts = {"unet": self.net.unet.config, "clip": self.net.clip.config, "settings": settings, "latents": cache.settings}
         self.identity = as_identity(kind="diffusion", **parts, seed=seed, data=cache.dataset.fingerprint(), source=source, **begun)
@@ -134,25 +144,41 @@ class DiffusionTask(Task):
         return other
 
     def loss(self, step: int) -> Tensor:
-        rows = self.batches.at(step)
+        rows, texts = self._captioned(step)
         x0 = self.cache.take(rows)  # (B, C, h, w)
         draws = torch_generator(self.seed, Stream.NOISE, step)
         noise = torch.randn(x0.shape, generator=draws)
         times = torch.randint(self.sampling.schedule.sigmas.numel(), (len(rows),), generator=draws)
         sigma = self.sampling.training_sigma(times)
         noisy = self.sampling.scale_input(self.sampling.add_noise(x0, noise, sigma), sigma)
-        context = self.net.context(self._texts(step, [int(row) for row in rows]))
+        context = self.net.context(texts)
         predicted = self.net.unet(noisy.to(self.device), times.float().to(self.device), context).float()
         target = self.sampling.target(x0, noise, sigma).to(self.device)
         errors = F.mse_loss(predicted, target, reduction="none").mean(dim=(1, 2, 3))
         return (errors * self._weights(sigma).to(self.device)).mean()
 
-    def _texts(self, step: int, rows: Sequence[int]) -> list[str]:
+    def _captioned(self, step: int) -> tuple[NDArray[np.int64], list[str]]:
+        """The rows of a step, each with words; those without words are exchanged for some of `wordless`, if that is not empty."""
+        rows = self.batches.at(step)
         rng, entries = generator(self.seed, Stream.CAPTION, step), self.cache.dataset.entries
-        shots = [self.cache.shot(row) for row in rows]
-        return [
+        shots = [self.cache.shot(int(row)) for row in rows]
+        texts = [
             describe(entries[shot.cast[0]], shot.scene, self.settings.captions, rng, *[entries[i] for i in shot.cast[1:]]) for shot in shots
         ]
+        shown = self._wordless.get(int(self.cache.places[rows[0], 0]))
+        if shown is None:
+            return rows, texts
+        others = generator(self.seed, Stream.WORDLESS, step).choice(shown, len(rows))
+        return np.where([text == "" for text in texts], others, rows), texts
+
+    @cached_property
+    def _wordless(self) -> dict[int, NDArray[np.int64]]:
+        """Of each bucket that has any: the rows with one of the `wordless` alone, at its usual size."""
+        entries, labels = self.cache.dataset.entries, set(self.settings.wordless)
+        named = [row for row in range(len(self.cache)) if entries[self.cache.picture(row)].label in labels]
+        alone = [row for row in named if len((shot := self.cache.shot(row)).cast) == 1 and not shot.scene.place]
+        buckets = self.cache.places[alone, 0] if alone else np.zeros(0, np.int64)
+        return {int(bucket): np.array(alone)[buckets == bucket] for bucket in np.unique(buckets)}
 
     def _weights(self, sigma: Tensor) -> Tensor:
         if not self.settings.min_snr:
