@@ -144,7 +144,7 @@ class DiffusionTask(Task):
         return other
 
     def loss(self, step: int) -> Tensor:
-        rows, texts = self._captioned(step)
+        rows, texts = self.captioned(step)
         x0 = self.cache.take(rows)  # (B, C, h, w)
         draws = torch_generator(self.seed, Stream.NOISE, step)
         noise = torch.randn(x0.shape, generator=draws)
@@ -157,7 +157,7 @@ class DiffusionTask(Task):
         errors = F.mse_loss(predicted, target, reduction="none").mean(dim=(1, 2, 3))
         return (errors * self._weights(sigma).to(self.device)).mean()
 
-    def _captioned(self, step: int) -> tuple[NDArray[np.int64], list[str]]:
+    def captioned(self, step: int) -> tuple[NDArray[np.int64], list[str]]:
         """The rows of a step, each with words; those without words are exchanged for some of `wordless`, if that is not empty."""
         rows = self.batches.at(step)
         rng, entries = generator(self.seed, Stream.CAPTION, step), self.cache.dataset.entries
