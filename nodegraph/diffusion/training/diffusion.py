@@ -138,9 +138,9 @@ class DiffusionTask(Task):
         parts = {"unet": self.net.unet.config, "clip": self.net.clip.config, "settings": settings, "latents": cache.settings}
         self.identity = as_identity(kind="diffusion", **parts, seed=seed, data=cache.dataset.fingerprint(), source=source, **begun)
 
-    def of_one(self) -> Self:
-        other = super().of_one()
-        other.batches = self.cache.batches(1, self.seed)
+    def with_batch(self, count: int) -> Self:
+        other = super().with_batch(count)
+        other.batches = self.cache.batches(count, self.seed)
         return other
 
     def loss(self, step: int) -> Tensor:

@@ -110,10 +110,10 @@ class Task(ABC):
         self.device = device
         self.net.to(device)
 
-    def of_one(self) -> Self:
-        """The same task, sharing the net, with batches of one picture."""
+    def with_batch(self, count: int) -> Self:
+        """The same task, sharing the net, with batches of so many pictures."""
         other = copy(self)
-        other.settings = replace(self.settings, batch=1)
+        other.settings = replace(self.settings, batch=count)
         return other
 
     @abstractmethod

@@ -19,7 +19,7 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class StepMemory:
-    """In bytes. fixed: weights, gradients, averages and moments; item: what one more picture in a batch keeps for its gradient."""
+    """In bytes. fixed: weights, gradients, averages, moments, and what a step keeps once; item: what one more picture in a batch keeps for its gradient."""
 
     fixed: int
     item: int
@@ -33,10 +33,19 @@ class StepMemory:
 
 
 def step_memory(task: Task, settings: LoopSettings) -> StepMemory:
-    """Measure it with the forward pass of one picture; nothing is changed."""
-    weights = parameters(task.net)
-    fixed = COPIES * sum(value.numel() * value.element_size() for value in weights.values())
-    known = {value.untyped_storage().data_ptr() for value in weights.values()}
+    """Measure it with the forward passes of one picture and of two: what both keep is for the step, such as words shared by all pictures.
+
+    Nothing is changed.
+    """
+    weights = sum(value.numel() * value.element_size() for value in parameters(task.net).values())
+    one, two = (_kept(task.with_batch(count), settings) for count in (1, 2))
+    item = max(0, two - one)
+    return StepMemory(COPIES * weights + one - item, item)
+
+
+def _kept(task: Task, settings: LoopSettings) -> int:
+    """Bytes that a forward pass keeps for the gradient, besides the weights."""
+    known = {value.untyped_storage().data_ptr() for value in parameters(task.net).values()}
     kept: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -45,11 +54,10 @@ def step_memory(task: Task, settings: LoopSettings) -> StepMemory:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    probe = task.of_one()
     with torch.autograd.graph.saved_tensors_hooks(pack, _same), arithmetic(settings.bf16, task.device.type):
-        loss = probe.loss(probe.heaviest_step)
+        loss = task.loss(task.heaviest_step)
     del loss
-    return StepMemory(fixed, sum(kept.values()))
+    return sum(kept.values())
 
 
 def _same(tensor: Any) -> Any:
