@@ -19,7 +19,11 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class StepMemory:
-    """In bytes. fixed: weights, gradients, averages, moments, and what a step keeps once; item: what one more picture in a batch keeps for its gradient."""
+    """In bytes.
+
+    fixed: weights, gradients, averages, moments, and what a step keeps once
+    item: what one more picture in a batch keeps for its gradient
+    """
 
     fixed: int
     item: int
