@@ -20,7 +20,7 @@ LAYERS = [
     {"errors", "values", "lanes", "spans"},
     {"types", "document", "events", "files", "device"},
     {"schema", "context", "content", "codec", "tracing"},
-    {"authoring", "literals", "cache", "media"},
+    {"authoring", "literals", "cache", "media", "script"},
     {"registry"},
     {"graph", "settings"},
     {"keys", "overrides", "calling", "expansion"},

@@ -144,6 +144,18 @@ def test_a_workflow_is_converted_both_ways(settings: ServeSettings) -> None:
     play(settings, scene)
 
 
+def test_a_workflow_becomes_a_program(settings: ServeSettings) -> None:
+    async def scene(api: Api) -> None:
+        told = (await api.ask("POST", "/script", {"workflow": API_JSON})).json
+        scope: dict[str, Any] = {"__name__": "script"}
+        exec(compile(told["script"], "script.py", "exec"), scope)
+        ours = (await api.ask("POST", "/convert", API_JSON)).json
+        assert scope["workflow"]["nodes"].keys() == ours["workflow"]["nodes"].keys()
+        assert told["warnings"] == ours["warnings"]
+
+    play(settings, scene)
+
+
 @pytest.mark.parametrize("route", ["/check", "/convert", "/runs"])
 def test_a_picture_is_as_good_as_the_workflow_in_it(settings: ServeSettings, route: str) -> None:
     async def scene(api: Api) -> None:

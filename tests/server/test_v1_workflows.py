@@ -68,6 +68,52 @@ def test_the_file_is_one_that_people_and_the_command_line_can_read(settings: Ser
     play(settings, scene)
 
 
+def test_a_version_has_the_tag_that_the_workflow_had(settings: ServeSettings) -> None:
+    async def scene(api: Api) -> None:
+        tags = [(await api.ask("PUT", "/workflows/w", titled(title))).headers["ETag"] for title in ("one", "two")]
+        assert [each["etag"] for each in (await api.get("/workflows/w/versions"))["versions"]] == tags[::-1]
+        assert (await api.get("/workflows/w/versions/1"))["etag"] == tags[0]
+
+    play(settings, scene)
+
+
+def test_a_workflow_gets_another_name_and_keeps_its_versions_and_picture(settings: ServeSettings) -> None:
+    async def scene(api: Api) -> None:
+        for title in ("one", "two"):
+            tag = (await api.ask("PUT", "/workflows/old", titled(title))).headers["ETag"]
+        out = io.BytesIO()
+        Image.new("RGB", (8, 8), "teal").save(out, "PNG")
+        await api.live.ask("PUT", "/api/v1/workflows/old/thumbnail", data=out.getvalue(), headers={"Content-Type": "image/png"})
+        await api.ask("PUT", "/workflows/taken", titled("taken"))
+        for name in ("taken", "Taken"):
+            assert (await api.ask("PATCH", "/workflows/old", {"name": name})).status == 409
+        assert (await api.ask("PATCH", "/workflows/old", {"name": "../x"})).status == 400
+        assert (await api.ask("PATCH", "/workflows/old", {"name": "new"}, headers={"If-Match": '"other"'})).status == 412
+        assert (await api.ask("PATCH", "/workflows/none", {"name": "new"})).status == 404
+        renamed = await api.ask("PATCH", "/workflows/old", {"name": "new"}, headers={"If-Match": tag})
+        assert (renamed.status, renamed.json["name"], renamed.json["version"]) == (200, "new", 2)
+        assert renamed.json["thumbnail"].endswith("/new/thumbnail")
+        assert (await api.ask("GET", "/workflows/old")).status == 404
+        assert len((await api.get("/workflows/new/versions"))["versions"]) == 2
+        assert (await api.ask("PATCH", "/workflows/new", {"name": "New"})).json["name"] == "New"
+        assert (await api.get("/workflows/New"))["title"] == "two"
+
+    play(settings, scene)
+
+
+def test_versions_of_a_deleted_workflow_survive_that_another_one_takes_its_name(tmp_path: Path) -> None:
+    library = Library(tmp_path)
+    for title in ("gone 1", "gone 2"):
+        library.save("gone", titled(title), ANYHOW, no_limit)
+    library.delete("gone", ANYHOW, versions=False)
+    for title in ("a", "b", "c"):
+        library.save("here", titled(title), ANYHOW, no_limit)
+    library.rename("here", "gone", ANYHOW)
+    assert [library.version("gone", n)[1]["meta"]["title"] for n in range(1, 6)] == ["gone 1", "gone 2", "a", "b", "c"]
+    assert library.kept("gone")["version"] == 5
+    assert [each["name"] for each in library.all()] == ["gone"]
+
+
 def test_every_state_is_kept_and_can_come_back(settings: ServeSettings) -> None:
     async def scene(api: Api) -> None:
         for title in ("one", "two", "two", "three"):

@@ -213,6 +213,11 @@ export interface Converted {
   readonly warnings: readonly string[];
 }
 
+export interface Script {
+  readonly script: string;
+  readonly warnings: readonly string[];
+}
+
 export interface KeptList {
   readonly workflows: readonly Kept[];
 }
@@ -232,6 +237,7 @@ export interface KeptWorkflow {
 export interface Version {
   readonly version: number;
   readonly modified: number;
+  readonly etag: string;
   readonly size: number;
 }
 
@@ -242,6 +248,7 @@ export interface Versions {
 export interface OneVersion {
   readonly version: number;
   readonly modified: number;
+  readonly etag: string;
   readonly size: number;
   readonly workflow: Readonly<Record<string, Json>>;
 }
@@ -252,6 +259,7 @@ export interface Template {
   readonly description: string;
   readonly picture: string | null;
   readonly nodes: number;
+  readonly tags: readonly string[];
 }
 
 export interface Templates {
@@ -264,6 +272,7 @@ export interface OneTemplate {
   readonly description: string;
   readonly picture: string | null;
   readonly nodes: number;
+  readonly tags: readonly string[];
   readonly workflow: Readonly<Record<string, Json>>;
 }
 

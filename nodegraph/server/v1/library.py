@@ -124,7 +124,7 @@ class Library:
         for state in reversed(self._states(name)):
             with suppress(OSError):
                 stat = state.path.stat()
-                found.append(Version(version=state.number, modified=stat.st_mtime, size=stat.st_size))
+                found.append(_version_of(state, stat))
         if not found:
             self.kept(name)
         return found
@@ -136,7 +136,7 @@ class Library:
             there = ", ".join(str(state.number) for state in self._states(name)[-10:]) or "none"
             raise UnknownVersion(f"{shorten(name)!r} has no version {number}", hint=f"there is: {there}")
         data, stat = _read(state.path, name), _stat(state.path, name)
-        return Version(version=number, modified=stat.st_mtime, size=stat.st_size), parse_json(data, f"version {number}")
+        return _version_of(state, stat), parse_json(data, f"version {number}")
 
     # ------------------------------------------------------------------------------ changing
 
@@ -180,6 +180,43 @@ class Library:
                     self.thumbnail(name).unlink(missing_ok=True)
             self._forget_deleted()
 
+    def rename(self, name: str, to: str, condition: Condition) -> Kept:
+        """Give a workflow another name; its versions and its picture go with it.
+
+        Versions of a deleted workflow that had the new name before are put behind those that come, so that none is lost.
+        Raises Stale, UnknownWorkflow, AlreadyThere, WriteFailed.
+        """
+        with self._lock:
+            path, target = self._path(name), self._path(to)
+            present = self._adopted(name)
+            self._check(name, present, condition)
+            if present is None:
+                raise _unknown(name)
+            same = target.name.casefold() == path.name.casefold()
+            if not same:
+                self._check_free(target.name)
+            with _writing(path):
+                self._move_versions(name, to, aside=not same)
+                path.rename(target)
+                sync_folder(path.parent)
+                if self.thumbnail(name).is_file():
+                    self.thumbnail(name).replace(self.thumbnail(to))
+                elif not same:
+                    self.thumbnail(to).unlink(missing_ok=True)
+            return self.kept(to)
+
+    def _move_versions(self, name: str, to: str, *, aside: bool) -> None:
+        """Before the workflow itself is moved: if the plug is pulled in between, it gets its present state as a version again."""
+        old, new = self._versions_of(name), self._versions_of(to)
+        if aside and new.is_dir():
+            own, first = self._states(name), len(self._states(to))
+            for state in reversed(own):
+                state.path.rename(old / f"{state.number + first:08d}-{state.hash}.json")
+            for state in self._states(to):
+                state.path.rename(old / state.path.name)
+            shutil.rmtree(new, ignore_errors=True)
+        old.rename(new)
+
     def set_thumbnail(self, name: str, picture: bytes, room: Callable[[int], None]) -> Kept:
         """Raises UnknownWorkflow, WriteFailed."""
         self.kept(name)
@@ -197,6 +234,12 @@ class Library:
         told = self.kept(name) if present is not None else None
         said = f"is version {told['version']} by now, another than you have seen" if told is not None else "is not there any more"
         raise Stale(f"{shorten(name)!r} {said}", told, hint="load it again, or save under another name; the versions are kept")
+
+    def _check_free(self, file: str) -> None:
+        self._check_spelling(file)
+        if (self.folder / file).exists():
+            name = file.removesuffix(SUFFIX)
+            raise AlreadyThere(f"there is a workflow {shorten(name)!r} already", hint="choose another name")
 
     def _check_spelling(self, file: str) -> None:
         """On many disks such names are the same file."""
@@ -258,6 +301,10 @@ class Library:
             gone = sorted((entry.stat().st_mtime, entry.name) for entry in os.scandir(folder) if entry.name not in there)
             for _, name in gone[: max(0, len(gone) - MOST_DELETED)]:
                 shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _version_of(state: _State, stat: os.stat_result) -> Version:
+    return Version(version=state.number, modified=stat.st_mtime, etag=tag_of(state.hash), size=stat.st_size)
 
 
 def safe_name(name: str) -> str:

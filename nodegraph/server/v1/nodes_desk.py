@@ -13,6 +13,7 @@ from aiohttp import web
 from nodegraph.comfy.api_json import to_api
 from nodegraph.errors import NodegraphError, Problems, UnknownNode
 from nodegraph.registry import Pack, Registry
+from nodegraph.script import to_script
 from nodegraph.server import guard, keys, link
 from nodegraph.server.descriptions import reachable
 from nodegraph.server.redaction import Redactor
@@ -22,7 +23,7 @@ from nodegraph.server.v1.reading import Reader
 from nodegraph.types import casts, socket_of
 
 if TYPE_CHECKING:
-    from nodegraph.server.v1.requests import CheckRequest, ConvertRequest
+    from nodegraph.server.v1.requests import CheckRequest, ConvertRequest, WorkflowToSave
 
 PICTURES = ("image/png", "image/webp")
 
@@ -91,6 +92,12 @@ class NodesDesk:
         else:
             workflow = await asyncio.to_thread(to_api, read.document, await request.app[keys.REGISTRY]())
         return {"workflow": workflow, "format": read.format, "warnings": read.warnings}
+
+    @operation("POST", "/script", takes=(JSON, *PICTURES), others=(404,))
+    async def script(self, request: web.Request, body: WorkflowToSave) -> shapes.Script:
+        """A workflow as a Python program that runs it."""
+        read = await self._reader.read(request, body)
+        return {"script": await asyncio.to_thread(to_script, read.document), "warnings": read.warnings}
 
 
 def plain(registry: Registry, id: str) -> dict[str, Any]:

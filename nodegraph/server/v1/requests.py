@@ -89,6 +89,12 @@ class WorkflowToSave(WorkflowGiven):
     """A workflow to keep."""
 
 
+class RenameRequest(Given):
+    """What a kept workflow is called from now on."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
 class RunsAsked(Asked):
     status: str = ""
     """One status or several with commas between: pending, running, done, failed, cancelled."""

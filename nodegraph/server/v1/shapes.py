@@ -102,6 +102,13 @@ class Converted(TypedDict):
 # ------------------------------------------------------------------------------------------------ workflows
 
 
+class Script(TypedDict):
+    script: str
+    """A Python program."""
+    warnings: list[str]
+    """What could not be carried over unchanged from the format it was given in."""
+
+
 class KeptList(TypedDict):
     workflows: list[Kept]
 
@@ -115,6 +122,8 @@ class KeptWorkflow(Kept):
 class Version(TypedDict):
     version: int
     modified: float
+    etag: str
+    """What the workflow's was while this was its state."""
     size: int
 
 
@@ -134,6 +143,7 @@ class Template(TypedDict):
     picture: str | None
     """Address of what it makes."""
     nodes: int
+    tags: list[str]
 
 
 class Templates(TypedDict):

@@ -58,4 +58,5 @@ class Templates:
             "description": str(meta.get("description", "")),
             "picture": f"{PREFIX}/templates/{quote(name)}/picture" if (self.pictures / picture).is_file() else None,
             "nodes": len(document.get("nodes", {})),
+            "tags": [str(tag) for tag in tags] if isinstance(tags := meta.get("tags"), list) else [],
         }

@@ -25,7 +25,7 @@ from nodegraph.server.v1.reading import Reader
 from nodegraph.server.v1.templates import Templates
 
 if TYPE_CHECKING:
-    from nodegraph.server.v1.requests import DeleteAsked, WorkflowToSave
+    from nodegraph.server.v1.requests import DeleteAsked, RenameRequest, WorkflowToSave
 
 T = TypeVar("T")
 
@@ -71,6 +71,15 @@ class WorkflowsDesk:
         if read.warnings:
             told.value["warnings"] = read.warnings
         return told
+
+    @operation("PATCH", "/workflows/{name}", headers=IF_MATCH, others=CHANGES)
+    async def rename(self, request: web.Request, name: str, body: RenameRequest) -> shapes.Kept | web.Response:
+        """Give a workflow another name, which must be free; versions and picture go with it."""
+        condition = _condition(request)
+        try:
+            return await asyncio.to_thread(self._library.rename, name, body.name, condition)
+        except Stale as error:
+            return _stale(request, error)
 
     @operation("DELETE", "/workflows/{name}", status=204, headers=IF_MATCH, others=CHANGES)
     async def remove(self, request: web.Request, name: str, query: DeleteAsked) -> web.Response | None:

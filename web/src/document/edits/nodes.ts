@@ -6,7 +6,7 @@ import type { Doc, Mode, Point } from '../model';
 import { cutConsumers, relinkAround } from './links';
 
 /** The next number that is no node's id. */
-export function freeId(doc: Doc): string {
+export function freeId(doc: Pick<Doc, 'nodes' | 'layout'>): string {
   let next = 1;
   for (const id of [...Object.keys(doc.nodes), ...Object.keys(doc.layout)]) {
     if (/^\d{1,15}$/.test(id)) next = Math.max(next, Number(id) + 1);
