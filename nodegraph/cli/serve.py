@@ -12,8 +12,8 @@ from nodegraph.cli.main import DONE
 def serve(arguments: argparse.Namespace) -> int:
     """Bind first: a taken port is told at once, and whoever connects meanwhile is answered as soon as the rest is loaded."""
     gc.disable()  # until the first answer: nothing that is loaded becomes garbage
-    from nodegraph.server.config import is_loopback, serve_settings
-    from nodegraph.server.listen import allow_many_connections, listen
+    from nodegraph.server.setup.config import is_loopback, serve_settings
+    from nodegraph.server.setup.listen import allow_many_connections, listen
 
     settings = serve_settings(vars(arguments))
     sockets = listen(settings.host, settings.port)

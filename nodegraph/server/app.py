@@ -16,27 +16,28 @@ from typing import Any, Final
 from aiohttp import web
 
 from nodegraph import __version__
-from nodegraph.server import guard, keys, logs
-from nodegraph.server.config import ServeSettings
-from nodegraph.server.connection import Connection
-from nodegraph.server.devices import Devices
-from nodegraph.server.listen import address_of
-from nodegraph.server.packs_routes import packs_by_name
+from nodegraph.server import keys, logs
+from nodegraph.server.comfy.routes.packs_routes import packs_by_name
 from nodegraph.server.parts import Parts, keep_tidy, open_parts
-from nodegraph.server.pictures import Workshop
-from nodegraph.server.quota import Quota
-from nodegraph.server.redaction import redactor_for
-from nodegraph.server.uploads import Spool
+from nodegraph.server.safety import guard
+from nodegraph.server.safety.connection import Connection
+from nodegraph.server.safety.pictures import Workshop
+from nodegraph.server.safety.quota import Quota
+from nodegraph.server.safety.redaction import redactor_for
+from nodegraph.server.safety.uploads import Spool
+from nodegraph.server.setup.config import ServeSettings
+from nodegraph.server.setup.listen import address_of
+from nodegraph.server.supervision.devices import Devices
 from nodegraph.settings import Settings
 
 LOG: Final = logging.getLogger("nodegraph.server")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-AT_ONCE: Final = ("system_routes", "packs_routes", "models_routes", "files_routes", "user_routes")
+AT_ONCE: Final = tuple(f"comfy.routes.{name}_routes" for name in ("system", "packs", "models", "files", "user"))
 """modules whose routes are answered from the first moment"""
-AFTER_START: Final = ("comfy.prompt_routes", "comfy.socket", "v1.routes")
+AFTER_START: Final = ("comfy.routes.prompt_routes", "comfy.routes.socket", "v1.routes")
 """modules whose routes wait until queue and workers are there"""
-LAST: Final = ("pages",)
+LAST: Final = ("home.pages",)
 """takes every address that is left"""
 START_SECONDS: Final = 60
 STOP_SECONDS: Final = 10.0

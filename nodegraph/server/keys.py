@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from nodegraph.files import Files
-from nodegraph.server.config import ServeSettings
-from nodegraph.server.devices import Devices
 from nodegraph.server.logs import LogBook
-from nodegraph.server.pictures import Workshop
-from nodegraph.server.quota import Quota
-from nodegraph.server.redaction import Redactor
-from nodegraph.server.uploads import Spool
+from nodegraph.server.safety import redaction
+from nodegraph.server.safety.pictures import Workshop
+from nodegraph.server.safety.quota import Quota
+from nodegraph.server.safety.uploads import Spool
+from nodegraph.server.setup.config import ServeSettings
+from nodegraph.server.supervision.devices import Devices
 
 if TYPE_CHECKING:
     from nodegraph.registry import Registry
-    from nodegraph.server.guard import Guard
-    from nodegraph.server.model import Worker
-    from nodegraph.server.service import Service
+    from nodegraph.server.queue.model import Worker
+    from nodegraph.server.queue.service import Service
+    from nodegraph.server.safety.guard import Guard
 
 CONFIG = web.AppKey("CONFIG", ServeSettings)
 GUARD: web.AppKey[Guard] = web.AppKey("GUARD")
@@ -30,7 +30,7 @@ FILES = web.AppKey("FILES", Files)
 STATE = web.AppKey("STATE", Path)
 LOGS = web.AppKey("LOGS", LogBook)
 DEVICES = web.AppKey("DEVICES", Devices)
-REDACTOR = web.AppKey("REDACTOR", Redactor)
+REDACTOR = redaction.REDACTOR
 PACKS: web.AppKey[Mapping[str, Path]] = web.AppKey("PACKS")
 """the folders of the packs by their names"""
 SPOOL = web.AppKey("SPOOL", Spool)

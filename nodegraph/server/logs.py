@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from nodegraph.server.redaction import Redactor
+from nodegraph.server.safety.redaction import Redactor
 
 MOST_ENTRIES: Final = 1000
 LONGEST_ENTRY: Final = 4000

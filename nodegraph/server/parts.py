@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from nodegraph.server.catalog import Catalog
-from nodegraph.server.config import ServeSettings
-from nodegraph.server.quota import trim
-from nodegraph.server.service import Service
-from nodegraph.server.store.database import Store
-from nodegraph.server.supervisor import WorkerProcess
+from nodegraph.server.catalog.catalog import Catalog
+from nodegraph.server.queue.service import Service
+from nodegraph.server.queue.store.database import Store
+from nodegraph.server.safety.quota import trim
+from nodegraph.server.setup.config import ServeSettings
+from nodegraph.server.supervision.supervisor import WorkerProcess
 from nodegraph.settings import Settings
 
 LOG: Final = logging.getLogger("nodegraph.server")

@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "server"))
 from rig import Recorder, working
 
 from nodegraph import events as ev
-from nodegraph.server.board import new_board
-from nodegraph.server.model import Submission
-from nodegraph.server.outbox import Outbox, Sink
+from nodegraph.server.queue.model import Submission
+from nodegraph.server.wire.board import new_board
+from nodegraph.server.worker.outbox import Outbox, Sink
 
 
 def chain(count: int, first: int) -> dict[str, Any]:

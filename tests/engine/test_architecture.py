@@ -32,6 +32,18 @@ LAYERS = [
 ]
 """a file imports files of earlier layers only; a folder is one member"""
 
+SERVER_LAYERS = [
+    {"http_errors", "memory"},
+    {"wire", "setup", "queue"},
+    {"catalog", "safety"},
+    {"worker", "supervision", "logs"},
+    {"keys"},
+    {"comfy", "v1", "home"},
+    {"parts"},
+    {"app"},
+]
+"""the same within the server: the queue knows of no process and no protocol, the worker nothing of HTTP"""
+
 PUBLIC = {"__init__"}
 """fetches names when they are used, and so is above all"""
 
@@ -49,7 +61,11 @@ def imports(path: Path, top_only: bool = False) -> Iterator[str]:
         elif isinstance(item, ast.ImportFrom):
             assert item.level == 0, f"{path} imports relatively"
             module = item.module or ""
-            yield from (f"{module}.{alias.name}" for alias in item.names) if module in ("nodegraph", "nodegraph.comfy") else (module,)
+            yield from (
+                (f"{module}.{alias.name}" for alias in item.names)
+                if module in ("nodegraph", "nodegraph.comfy", "nodegraph.server")
+                else (module,)
+            )
 
 
 def _at_import(tree: ast.AST) -> Iterator[ast.AST]:
@@ -96,6 +112,20 @@ def test_a_file_imports_files_of_earlier_layers_only(path: Path) -> None:
             assert mine == "cli", f"{path.name} imports {name}"
         elif name.split(".")[0] == "nodegraph" and name != "nodegraph.__version__":
             assert member(name) in below, f"{path.name} imports {name}"
+
+
+def server_files() -> list[Path]:
+    return [path for path in sorted((PACKAGE / "server").rglob("*.py")) if path != PACKAGE / "server" / "__init__.py"]
+
+
+@pytest.mark.parametrize("path", server_files(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_file_of_the_server_imports_files_of_earlier_layers_only(path: Path) -> None:
+    mine = path.relative_to(PACKAGE / "server").parts[0].removesuffix(".py")
+    level = next(i for i, layer in enumerate(SERVER_LAYERS) if mine in layer)
+    below = set().union(*SERVER_LAYERS[:level]) | {mine}
+    for name in imports(path):
+        if name.startswith("nodegraph.server."):
+            assert name.split(".")[2] in below, f"{path.name} imports {name}"
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "diffusion").rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from nodegraph.server.config import ServeSettings
+from nodegraph.server.setup.config import ServeSettings
 
 T = TypeVar("T")
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from engine_worker import EngineWorker, add, document, engine
 
-from nodegraph.server.model import JobEvent, Submission
-from nodegraph.server.service import Service
-from nodegraph.server.store.database import Store
-from nodegraph.server.store.history import Limits
+from nodegraph.server.queue.model import JobEvent, Submission
+from nodegraph.server.queue.service import Service
+from nodegraph.server.queue.store.database import Store
+from nodegraph.server.queue.store.history import Limits
 
 LIMITS = Limits(jobs=10**6, bytes=10**10, waiting=10**6)
 SLOW = document({"s": ("Steps", {"count": 300, "a": 1}), "o": ("Show", {"value": ["s.int"]})})

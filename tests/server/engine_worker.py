@@ -14,7 +14,7 @@ from toys import TOYS
 from nodegraph import Engine, Registry
 from nodegraph.errors import NodegraphError
 from nodegraph.events import Event, Preview
-from nodegraph.server.model import LivePreview, Outcome, RunListener, Submission
+from nodegraph.server.queue.model import LivePreview, Outcome, RunListener, Submission
 from nodegraph.settings import Settings
 
 

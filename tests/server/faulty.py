@@ -126,7 +126,7 @@ def _checked(document: Document, registry: Registry, files: Files | None, target
 
 def main() -> None:
     """descriptions, then documents, as JSON lines on standard input; what each is checked into on standard output, last what is loaded."""
-    from nodegraph.server.descriptions import registry_of
+    from nodegraph.server.catalog.descriptions import registry_of
 
     registry = registry_of(json.loads(sys.stdin.readline()))
     models = Path(sys.argv[1])

@@ -11,7 +11,7 @@ from pathlib import Path
 from engine_worker import EngineWorker, engine
 
 from nodegraph import Context, node
-from nodegraph.server.model import Outcome, RunListener, Submission
+from nodegraph.server.queue.model import Outcome, RunListener, Submission
 
 
 class HeldWorker(EngineWorker):

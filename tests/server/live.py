@@ -14,8 +14,8 @@ from aiohttp import web
 from yarl import URL
 
 from nodegraph.server.app import answering, make_app
-from nodegraph.server.config import ServeSettings
-from nodegraph.server.listen import listen
+from nodegraph.server.setup.config import ServeSettings
+from nodegraph.server.setup.listen import listen
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from harness import Nodes, document
 
-from nodegraph.server.life import Limits
-from nodegraph.server.model import LivePreview, Submission
-from nodegraph.server.supervisor import WorkerProcess
+from nodegraph.server.queue.model import LivePreview, Submission
+from nodegraph.server.supervision.life import Limits
+from nodegraph.server.supervision.supervisor import WorkerProcess
 from nodegraph.settings import Settings
 
 PACKS = Path(__file__).parent / "packs"

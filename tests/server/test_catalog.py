@@ -18,8 +18,8 @@ from rig import PATIENCE, TROUBLE, Recorder, submission, working
 
 import nodegraph
 from nodegraph.registry import builtin_folder, builtin_registry
-from nodegraph.server.catalog import Catalog, files_stamp
-from nodegraph.server.descriptions import describe, digest
+from nodegraph.server.catalog.catalog import Catalog, files_stamp
+from nodegraph.server.catalog.descriptions import describe, digest
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from nodegraph.server.comfy.messages import (
     status,
     text_frame,
 )
-from nodegraph.server.model import Job, JobEvent, LivePreview
+from nodegraph.server.queue.model import Job, JobEvent, LivePreview
 
 PROMPT = {
     "3": {"class_type": "KSampler", "inputs": {}},

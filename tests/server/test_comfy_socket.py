@@ -10,11 +10,11 @@ import pytest
 from comfy_client import PATIENCE, Client
 
 from nodegraph.server import keys
-from nodegraph.server.comfy import socket
-from nodegraph.server.config import ServeSettings
-from nodegraph.server.hub import Hub
-from nodegraph.server.model import JobEvent
+from nodegraph.server.comfy.routes import socket
 from nodegraph.server.parts import open_parts
+from nodegraph.server.queue.hub import Hub
+from nodegraph.server.queue.model import JobEvent
+from nodegraph.server.setup.config import ServeSettings
 from tests.server.live import live
 
 

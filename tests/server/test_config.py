@@ -12,9 +12,9 @@ import pytest
 from nodegraph.cli.main import parser
 from nodegraph.errors import Problems
 from nodegraph.files import ModelFolder
-from nodegraph.server.config import OPTIONS, Limits, ServeSettings, is_loopback, serve_settings
-from nodegraph.server.extra_paths import read, read_all
 from nodegraph.server.http_errors import BadSetting
+from nodegraph.server.setup.config import OPTIONS, Limits, ServeSettings, is_loopback, serve_settings
+from nodegraph.server.setup.extra_paths import read, read_all
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(tmp_p
 
 
 def test_the_platforms_file_is_read_if_it_is_there(tmp_path: Path) -> None:
-    from nodegraph.server.config import settings_folder
+    from nodegraph.server.setup.config import settings_folder
 
     settings_folder().mkdir(parents=True)
     (settings_folder() / "serve.json").write_text('{"port": 77, "extra-model-paths": []}')

@@ -21,10 +21,10 @@ import pytest
 from crash_submitter import LIMITS
 from engine_worker import EngineWorker, engine
 
-from nodegraph.server.model import ENDED
-from nodegraph.server.service import Service
-from nodegraph.server.store.database import FILE_NAME, Store
-from nodegraph.server.store.opening import open_database
+from nodegraph.server.queue.model import ENDED
+from nodegraph.server.queue.service import Service
+from nodegraph.server.queue.store.database import FILE_NAME, Store
+from nodegraph.server.queue.store.opening import open_database
 
 TESTS = Path(__file__).parent
 KILLS = int(os.environ.get("NODEGRAPH_KILLS", "20"))

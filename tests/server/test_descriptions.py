@@ -24,8 +24,8 @@ from nodegraph.files import Files
 from nodegraph.graph import upgrade_document
 from nodegraph.registry import builtin_folder, builtin_registry
 from nodegraph.schema import InputSpec, NodeSpec, OutputSpec
-from nodegraph.server.descriptions import NotLoaded, describe, digest, needs_upgrade, registry_of
-from nodegraph.server.faults import error_from_json
+from nodegraph.server.catalog.descriptions import NotLoaded, describe, digest, needs_upgrade, registry_of
+from nodegraph.server.wire.faults import error_from_json
 from nodegraph.types import BOOL, FLOAT, INT, STR, Type, declare_cast, joint, sockets, to_text
 
 HERE = Path(__file__).parent

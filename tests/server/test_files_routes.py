@@ -24,9 +24,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from nodegraph.server import keys
-from nodegraph.server.config import Limits, ServeSettings
-from nodegraph.server.deliver import SANDBOX, disposition, headers_for, kind_of
-from nodegraph.server.quota import Quota, trim
+from nodegraph.server.safety.deliver import SANDBOX, disposition, headers_for, kind_of
+from nodegraph.server.safety.quota import Quota, trim
+from nodegraph.server.setup.config import Limits, ServeSettings
 from tests.server.live import Answer, Live, with_server
 
 

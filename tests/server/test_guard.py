@@ -17,10 +17,10 @@ import pytest
 from aiohttp import web
 
 from nodegraph.server import keys
-from nodegraph.server.config import Limits, ServeSettings
-from nodegraph.server.guard import HEADERS, accepts
 from nodegraph.server.logs import SafeFormatter
-from nodegraph.server.redaction import Redactor
+from nodegraph.server.safety.guard import HEADERS, accepts
+from nodegraph.server.safety.redaction import Redactor
+from nodegraph.server.setup.config import Limits, ServeSettings
 from tests.server.live import Answer, Live, with_server
 
 TOKEN = "0123456789abcdefTOKEN"

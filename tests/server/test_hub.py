@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from nodegraph.server.hub import MOST_PREVIEWS, SLICE, Hub, Item, QueueChanged, Subscription
-from nodegraph.server.model import JobEvent, LivePreview
+from nodegraph.server.queue.hub import MOST_PREVIEWS, SLICE, Hub, Item, QueueChanged, Subscription
+from nodegraph.server.queue.model import JobEvent, LivePreview
 
 
 def events(job: str, first: int, count: int) -> list[JobEvent]:

@@ -20,13 +20,13 @@ import pytest
 from engine_worker import add
 
 from nodegraph.errors import BadValue, FormatTooNew, ReadFailed, WriteFailed
-from nodegraph.server.errors import Conflict, StateInUse, UnknownJob
-from nodegraph.server.model import Job, JobEvent, Submission
-from nodegraph.server.store import events, history, jobs
-from nodegraph.server.store.database import FILE_NAME, Store
-from nodegraph.server.store.events import Batch
-from nodegraph.server.store.history import Limits, Usage
-from nodegraph.server.store.opening import migrate, migrations, open_database, suspect
+from nodegraph.server.queue.errors import Conflict, StateInUse, UnknownJob
+from nodegraph.server.queue.model import Job, JobEvent, Submission
+from nodegraph.server.queue.store import events, history, jobs
+from nodegraph.server.queue.store.database import FILE_NAME, Store
+from nodegraph.server.queue.store.events import Batch
+from nodegraph.server.queue.store.history import Limits, Usage
+from nodegraph.server.queue.store.opening import migrate, migrations, open_database, suspect
 
 Work = Callable[[Store], Awaitable[None]]
 

@@ -10,9 +10,9 @@ import pytest
 from nodegraph import InputFile, Registry, node
 from nodegraph.document import Document, Link, NodeEntry
 from nodegraph.files import Files
+from nodegraph.server.catalog.lately import Lately
 from nodegraph.server.comfy.object_info import ObjectInfo
 from nodegraph.server.comfy.submission import Accepted, read_request
-from nodegraph.server.lately import Lately
 
 
 @node("ReadName", category="test")

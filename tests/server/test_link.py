@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodegraph import events as ev
-from nodegraph.server import link
-from nodegraph.server.outbox import BUSY, MOST_EVENTS, Outbox, Sink, events_frame
+from nodegraph.server.wire import link
+from nodegraph.server.worker.outbox import BUSY, MOST_EVENTS, Outbox, Sink, events_frame
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

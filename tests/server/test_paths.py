@@ -8,7 +8,7 @@ from engine_worker import EngineWorker, engine
 from v1_api import Api, play
 
 from nodegraph import Context, node
-from nodegraph.server.config import ServeSettings
+from nodegraph.server.setup.config import ServeSettings
 
 
 @node("Leaky", category="test", output=True)

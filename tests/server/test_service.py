@@ -17,13 +17,13 @@ from test_hub import waiting
 from test_job_store import files_of_at_most
 
 from nodegraph.errors import BadValue, NodegraphError, OutOfRange, WriteFailed
-from nodegraph.server.errors import Conflict, QueueFull, UnknownJob
-from nodegraph.server.hub import QueueChanged, Subscription
-from nodegraph.server.model import ENDED, Job, JobEvent, LivePreview, Outcome, RunListener, Submission
-from nodegraph.server.service import Service, is_last
-from nodegraph.server.store.database import Store
-from nodegraph.server.store.history import Limits
-from nodegraph.server.store.jobs import Sort
+from nodegraph.server.queue.errors import Conflict, QueueFull, UnknownJob
+from nodegraph.server.queue.hub import QueueChanged, Subscription
+from nodegraph.server.queue.model import ENDED, Job, JobEvent, LivePreview, Outcome, RunListener, Submission
+from nodegraph.server.queue.service import Service, is_last
+from nodegraph.server.queue.store.database import Store
+from nodegraph.server.queue.store.history import Limits
+from nodegraph.server.queue.store.jobs import Sort
 
 HELD = document({"h": ("Hold", {}), "s": ("Show", {"value": ["h.int"]})})
 

@@ -16,10 +16,10 @@ import pytest
 from engine_worker import document
 from held_worker import HeldWorker
 
-from nodegraph.server.errors import Conflict, UnknownJob
-from nodegraph.server.model import Submission
-from nodegraph.server.service import Service
-from nodegraph.server.store.database import Store
+from nodegraph.server.queue.errors import Conflict, UnknownJob
+from nodegraph.server.queue.model import Submission
+from nodegraph.server.queue.service import Service
+from nodegraph.server.queue.store.database import Store
 
 SEQUENCES = int(os.environ.get("NODEGRAPH_SEQUENCES", "8"))
 HELD = document({"h": ("Hold", {}), "s": ("Show", {"value": ["h.int"]})})

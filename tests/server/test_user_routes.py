@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from nodegraph.server import keys
-from nodegraph.server.config import Limits, ServeSettings
-from nodegraph.server.redaction import Redactor
-from nodegraph.server.system_routes import arguments
+from nodegraph.server.comfy.routes.system_routes import arguments
+from nodegraph.server.safety.redaction import Redactor
+from nodegraph.server.setup.config import Limits, ServeSettings
 from tests.server.live import Live, with_server
 
 JSON = {"Content-Type": "application/json"}
@@ -322,7 +322,7 @@ def test_the_log_can_be_read_and_followed(settings: ServeSettings) -> None:
 
 
 def test_the_first_page_without_an_editor(settings: ServeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nodegraph.server.pages.STATIC", tmp_path / "not built")
+    monkeypatch.setattr("nodegraph.server.home.pages.STATIC", tmp_path / "not built")
 
     async def work(server: Live) -> None:
         page = await server.get("/")

@@ -16,7 +16,7 @@ from v1_api import V1, Api, play
 from nodegraph import Context, node
 from nodegraph.errors import FileMissing
 from nodegraph.files import Files
-from nodegraph.server.config import Limits, ServeSettings
+from nodegraph.server.setup.config import Limits, ServeSettings
 from nodegraph.server.v1.asset_index import AssetIndex
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)

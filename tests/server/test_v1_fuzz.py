@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from v1_api import PATIENCE, V1, Api, promised, serving
 
-from nodegraph.server.config import ServeSettings
+from nodegraph.server.setup.config import ServeSettings
 from nodegraph.server.v1.routes import OPERATIONS
 
 

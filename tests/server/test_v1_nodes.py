@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from v1_api import V1, Api, play
 
 from nodegraph import media, node
-from nodegraph.server.config import ServeSettings
+from nodegraph.server.setup.config import ServeSettings
 
 API_JSON = {"1": {"class_type": "Constant", "inputs": {"value": 4}}, "2": {"class_type": "Show", "inputs": {"value": ["1", 0]}}}
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from nodegraph.server.histogram import Histogram
-from nodegraph.server.model import Job, JobEvent
+from nodegraph.server.queue.histogram import Histogram
+from nodegraph.server.queue.model import Job, JobEvent
 from nodegraph.server.v1.metrics import Metric, histogram, one, text
 from nodegraph.server.v1.trace import trace_of
 from nodegraph.server.v1.why_desk import explained

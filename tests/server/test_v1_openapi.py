@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from v1_api import V1, Api, play
 
-from nodegraph.server.config import ServeSettings
+from nodegraph.server.setup.config import ServeSettings
 from nodegraph.server.v1.openapi import document
 from nodegraph.server.v1.operation import Operation
 from nodegraph.server.v1.routes import DESKS, OPERATIONS, routes

@@ -14,7 +14,7 @@ from engine_worker import add, document
 from held_worker import HeldWorker
 from v1_api import V1, Api, play
 
-from nodegraph.server.config import ServeSettings
+from nodegraph.server.setup.config import ServeSettings
 from nodegraph.server.v1 import runs_desk
 
 HELD = document({"h": ("Hold", {}), "s": ("Show", {"value": ["h.int"]})})

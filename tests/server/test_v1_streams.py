@@ -18,8 +18,8 @@ from v1_api import PATIENCE, V1, Api, play, serving
 
 from nodegraph import Context, node
 from nodegraph.server import keys
-from nodegraph.server.config import ServeSettings
-from nodegraph.server.model import LivePreview
+from nodegraph.server.queue.model import LivePreview
+from nodegraph.server.setup.config import ServeSettings
 from nodegraph.server.v1 import streams
 
 HELD = document({"h": ("Hold", {}), "s": ("Show", {"value": ["h.int"]})})

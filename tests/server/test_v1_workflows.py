@@ -16,8 +16,8 @@ from PIL import Image
 from v1_api import Api, play
 
 from nodegraph.errors import NodegraphError, UnsafePath
-from nodegraph.server.config import Limits, ServeSettings
 from nodegraph.server.http_errors import BadRequest, StorageFull
+from nodegraph.server.setup.config import Limits, ServeSettings
 from nodegraph.server.v1 import library as library_module
 from nodegraph.server.v1.faults import Stale, UnknownVersion
 from nodegraph.server.v1.library import Condition, Library

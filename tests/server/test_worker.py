@@ -19,10 +19,10 @@ from harness import Nodes, document, link
 from rig import PATIENCE, Recorder, submission, trouble_settings, working
 
 from nodegraph import Engine
-from nodegraph.server.deaths import cause, memory_kills
-from nodegraph.server.life import Limits
-from nodegraph.server.model import Outcome
-from nodegraph.server.supervisor import WorkerLost, WorkerProcess
+from nodegraph.server.queue.model import Outcome
+from nodegraph.server.supervision.deaths import cause, memory_kills
+from nodegraph.server.supervision.life import Limits
+from nodegraph.server.supervision.supervisor import WorkerLost, WorkerProcess
 
 SUM: Nodes = {
     "one": ("trouble/Number", {"value": 1}),

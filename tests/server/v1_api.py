@@ -18,10 +18,10 @@ from pydantic import TypeAdapter
 
 from nodegraph.registry import Registry
 from nodegraph.server import keys
-from nodegraph.server.config import ServeSettings
 from nodegraph.server.parts import Parts
-from nodegraph.server.service import Service
-from nodegraph.server.store.database import Store
+from nodegraph.server.queue.service import Service
+from nodegraph.server.queue.store.database import Store
+from nodegraph.server.setup.config import ServeSettings
 from nodegraph.server.v1 import shapes
 from nodegraph.server.v1.openapi import result_type, with_docstrings
 from nodegraph.server.v1.routes import OPERATIONS

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from nodegraph.server.comfy.classes import class_name
-from nodegraph.server.model import Job
+from nodegraph.server.queue.model import Job
 
 _LISTS: Final[Mapping[str, str]] = {"image": "images", "video": "video", "audio": "audio", "text": "text"}
 """by what a node shows, the list that ComfyUI's clients look into"""

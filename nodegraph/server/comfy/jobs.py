@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from nodegraph.server.comfy.history import end_message, history_entry, milliseconds, outputs_of, plain_number, queue_item
-from nodegraph.server.model import Job, Status
+from nodegraph.server.queue.model import Job, Status
 
 THEIRS: Final[Mapping[Status, str]] = {
     "pending": "pending",

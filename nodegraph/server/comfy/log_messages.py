@@ -9,8 +9,8 @@ from typing import Final, Protocol
 
 from nodegraph.server.comfy.messages import Message, message
 from nodegraph.server.logs import Entry, LogBook
-from nodegraph.server.system_routes import SCREEN
 
+SCREEN: Final = {"cols": 120, "rows": 40}
 GATHER_SECONDS: Final = 0.2
 MOST_WAITING: Final = 200
 """entries kept for the next message; the older ones are in `/internal/logs/raw`"""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from nodegraph.server.comfy.history import display_node, end_message, ui_output
-from nodegraph.server.model import Job, JobEvent, LivePreview
+from nodegraph.server.queue.model import Job, JobEvent, LivePreview
 
 PREVIEW_IMAGE: Final = 1
 TEXT: Final = 3

@@ -19,8 +19,8 @@ from nodegraph.graph import build
 from nodegraph.registry import Registry
 from nodegraph.server.comfy.node_errors import Error, error, node_errors
 from nodegraph.server.comfy.object_info import ObjectInfo
-from nodegraph.server.model import Submission
-from nodegraph.server.store.packing import encode
+from nodegraph.server.queue.model import Submission
+from nodegraph.server.queue.store.packing import encode
 
 MAX_JOB_ID: Final = 200
 ROUNDS: Final = 16

@@ -16,7 +16,7 @@ from typing import Final
 
 from nodegraph.errors import FileMissing, ReadFailed, UnsafePath, WriteFailed
 from nodegraph.files import Files, inside
-from nodegraph.server.store.opening import connect, open_database
+from nodegraph.server.queue.store.opening import connect, open_database
 
 MOST: Final = 200_000
 """files that are remembered, the oldest go"""

@@ -12,11 +12,12 @@ from aiohttp import web
 
 from nodegraph.errors import FileMissing, NodegraphError, ReadFailed, UnsafePath, shorten
 from nodegraph.files import Files, inside, safe_parts
-from nodegraph.server import keys, uploads
-from nodegraph.server.deliver import headers_for, kind_of, open_inside, send
+from nodegraph.server import keys
 from nodegraph.server.http_errors import BadRequest
-from nodegraph.server.model import Job
-from nodegraph.server.uploads import Received
+from nodegraph.server.queue.model import Job
+from nodegraph.server.safety import uploads
+from nodegraph.server.safety.deliver import headers_for, kind_of, open_inside, send
+from nodegraph.server.safety.uploads import Received
 from nodegraph.server.v1 import shapes
 from nodegraph.server.v1.asset_index import AssetIndex, Entry
 from nodegraph.server.v1.binding import Answered

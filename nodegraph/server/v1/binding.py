@@ -17,9 +17,9 @@ from aiohttp import web
 from nodegraph import media
 from nodegraph.document import parse_json, without_nan
 from nodegraph.errors import NodegraphError, NotAPicture, NotJson, Problems, UnknownFormat, shorten
-from nodegraph.server.body import json_body
-from nodegraph.server.guard import accepts
 from nodegraph.server.http_errors import BadRequest
+from nodegraph.server.safety.body import json_body
+from nodegraph.server.safety.guard import accepts
 from nodegraph.server.v1.operation import Operation
 
 if TYPE_CHECKING:

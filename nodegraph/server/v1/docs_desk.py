@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from nodegraph.server import guard
-from nodegraph.server.deliver import deliver
+from nodegraph.server.safety import guard
+from nodegraph.server.safety.deliver import deliver
 from nodegraph.server.v1.operation import JSON, operation
 
 OWN: Final = Path(__file__).parent / "docs"

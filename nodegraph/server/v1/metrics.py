@@ -13,9 +13,9 @@ from aiohttp import web
 from nodegraph import __version__
 from nodegraph.errors import NodegraphError
 from nodegraph.server import keys
-from nodegraph.server.answers import resident_bytes
-from nodegraph.server.counters import Counters
-from nodegraph.server.histogram import Histogram
+from nodegraph.server.memory import resident_bytes
+from nodegraph.server.queue.counters import Counters
+from nodegraph.server.queue.histogram import Histogram
 from nodegraph.server.v1.operation import operation
 from nodegraph.server.v1.runs_desk import STATUSES, service_of
 
@@ -109,7 +109,7 @@ async def workers(processes: Iterable[Any]) -> list[Metric]:
 
 async def _stats(worker: Any) -> Mapping[str, Any]:
     """Nothing if it is not up, or too busy to answer."""
-    from nodegraph.server.life import WorkerLost
+    from nodegraph.server.supervision.life import WorkerLost
 
     if getattr(getattr(worker, "status", None), "state", "") in ("idle", "busy"):
         with contextlib.suppress(TimeoutError, WorkerLost, NodegraphError):

@@ -14,12 +14,14 @@ from nodegraph.comfy.api_json import to_api
 from nodegraph.errors import NodegraphError, Problems, UnknownNode
 from nodegraph.registry import Pack, Registry
 from nodegraph.script import to_script
-from nodegraph.server import guard, keys, link
-from nodegraph.server.descriptions import reachable
-from nodegraph.server.redaction import Redactor
+from nodegraph.server import keys
+from nodegraph.server.catalog.descriptions import reachable
+from nodegraph.server.safety import guard
+from nodegraph.server.safety.redaction import Redactor
 from nodegraph.server.v1 import shapes
 from nodegraph.server.v1.operation import JSON, operation
 from nodegraph.server.v1.reading import Reader
+from nodegraph.server.wire import link
 from nodegraph.types import casts, socket_of
 
 if TYPE_CHECKING:

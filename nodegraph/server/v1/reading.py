@@ -17,7 +17,7 @@ from nodegraph.graph import Graph, build
 from nodegraph.overrides import apply_overrides
 from nodegraph.registry import Registry
 from nodegraph.server import keys
-from nodegraph.server.descriptions import needs_upgrade
+from nodegraph.server.catalog.descriptions import needs_upgrade
 from nodegraph.server.v1.faults import UnknownWorkflow
 from nodegraph.server.v1.library import Library
 from nodegraph.server.v1.templates import Templates
@@ -81,7 +81,7 @@ class Reader:
 async def upgraded(request: web.Request, document: Document) -> Document:
     """With all nodes as they are today: only a worker has the code for that. Stays as it is if it has to, which the check tells."""
     from nodegraph.document import parse_document
-    from nodegraph.server.life import WorkerLost
+    from nodegraph.server.supervision.life import WorkerLost
 
     for worker in request.app[keys.WORKERS]:
         upgrade = getattr(worker, "upgrade", None)

@@ -12,10 +12,10 @@ from aiohttp import web
 from nodegraph.document import Document
 from nodegraph.errors import NodegraphError, NotAChoice, did_you_mean, shorten
 from nodegraph.server import keys
-from nodegraph.server.errors import Conflict, UnknownJob
-from nodegraph.server.lately import Lately
-from nodegraph.server.model import ENDED, Job, Status, Submission
-from nodegraph.server.store.packing import encode
+from nodegraph.server.catalog.lately import Lately
+from nodegraph.server.queue.errors import Conflict, UnknownJob
+from nodegraph.server.queue.model import ENDED, Job, Status, Submission
+from nodegraph.server.queue.store.packing import encode
 from nodegraph.server.v1 import shapes
 from nodegraph.server.v1.binding import Answered
 from nodegraph.server.v1.library import title_of
@@ -24,7 +24,7 @@ from nodegraph.server.v1.reading import Reader
 from nodegraph.server.v1.telling import event_of, run_of
 
 if TYPE_CHECKING:
-    from nodegraph.server.service import Service
+    from nodegraph.server.queue.service import Service
     from nodegraph.server.v1.requests import EventsAsked, MoveRequest, RunRequest, RunsAsked
 
 PICTURES: Final = ("image/png", "image/webp")

@@ -19,8 +19,8 @@ from aiohttp import WSMsgType, web
 from nodegraph.errors import NodegraphError
 from nodegraph.server import keys
 from nodegraph.server.http_errors import BadRequest
-from nodegraph.server.model import JobEvent, LivePreview
-from nodegraph.server.service import Service
+from nodegraph.server.queue.model import JobEvent, LivePreview
+from nodegraph.server.queue.service import Service
 from nodegraph.server.v1.operation import operation
 from nodegraph.server.v1.runs_desk import has_ended, job_of, service_of
 from nodegraph.server.v1.telling import event_of

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from nodegraph.server.model import Job, JobEvent
-from nodegraph.server.redaction import Redactor
+from nodegraph.server.queue.model import Job, JobEvent
+from nodegraph.server.safety.redaction import Redactor
 from nodegraph.server.v1.operation import PREFIX
 from nodegraph.server.v1.shapes import Run
 

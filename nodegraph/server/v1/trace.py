@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from nodegraph.server.model import Job, JobEvent
+from nodegraph.server.queue.model import Job, JobEvent
 
 QUEUE_ROW: Final = "queue"
 NODES_ROW: Final = "nodes"

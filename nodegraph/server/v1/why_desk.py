@@ -10,8 +10,8 @@ from aiohttp import web
 
 from nodegraph.errors import shorten
 from nodegraph.server import keys
-from nodegraph.server.errors import UnknownJob
-from nodegraph.server.model import Job, JobEvent
+from nodegraph.server.queue.errors import UnknownJob
+from nodegraph.server.queue.model import Job, JobEvent
 from nodegraph.server.v1 import shapes
 from nodegraph.server.v1.faults import WorkerAway
 from nodegraph.server.v1.operation import operation
@@ -19,7 +19,7 @@ from nodegraph.server.v1.runs_desk import job_of, service_of
 from nodegraph.server.v1.trace import trace_of
 
 if TYPE_CHECKING:
-    from nodegraph.server.service import Service
+    from nodegraph.server.queue.service import Service
     from nodegraph.server.v1.requests import ExplainAsked
 
 LOOKED_AT: Final = 20
@@ -94,7 +94,7 @@ async def _reasons(
     request: web.Request, document: Mapping[str, Any], job: Job, before: Mapping[str, Any] | None
 ) -> Mapping[str, list[str]]:
     """By node, what differs. Raises WorkerAway, or Problems if today's nodes would refuse the workflow."""
-    from nodegraph.server.life import WorkerLost
+    from nodegraph.server.supervision.life import WorkerLost
 
     for worker in request.app[keys.WORKERS]:
         if hasattr(worker, "explain"):

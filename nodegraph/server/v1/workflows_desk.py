@@ -11,11 +11,12 @@ from typing import IO, TYPE_CHECKING, Final, TypeVar
 from aiohttp import web
 
 from nodegraph.errors import FileMissing, shorten
-from nodegraph.server import guard, keys
-from nodegraph.server.deliver import deliver
+from nodegraph.server import keys
 from nodegraph.server.http_errors import BadRequest
-from nodegraph.server.pictures import decoding
-from nodegraph.server.quota import Quota
+from nodegraph.server.safety import guard
+from nodegraph.server.safety.deliver import deliver
+from nodegraph.server.safety.pictures import decoding
+from nodegraph.server.safety.quota import Quota
 from nodegraph.server.v1 import shapes
 from nodegraph.server.v1.binding import Answered
 from nodegraph.server.v1.faults import Stale

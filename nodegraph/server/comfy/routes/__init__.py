@@ -1,0 +1,1 @@
+"""ComfyUI's addresses: a module each for what belongs together."""

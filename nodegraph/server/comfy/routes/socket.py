@@ -1,0 +1,283 @@
+"""`/ws?clientId=`: what happens to a client's runs, as ComfyUI's messages. One socket a client; nobody hears of another's runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import uuid
+from collections.abc import Coroutine, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from nodegraph.errors import NodegraphError
+from nodegraph.server import keys
+from nodegraph.server.comfy.log_messages import LogTeller
+from nodegraph.server.comfy.messages import (
+    Message,
+    Narrator,
+    ending,
+    message,
+    preview_frame,
+    preview_frame_with_metadata,
+    progress_text,
+    replay,
+    status,
+    text_frame,
+)
+from nodegraph.server.comfy.routes.queue_routes import redacted
+from nodegraph.server.comfy.routes.system_routes import known_features
+from nodegraph.server.comfy.submission import is_client_id
+from nodegraph.server.http_errors import BadRequest
+from nodegraph.server.queue.errors import UnknownJob
+from nodegraph.server.queue.hub import Item, Subscription
+from nodegraph.server.queue.model import Job, JobEvent, LivePreview
+from nodegraph.server.queue.service import is_last
+
+LOG: Final = logging.getLogger("nodegraph.server")
+LARGEST_MESSAGE: Final = 64 * 1024
+"""bytes a client may send at once: it has little to say"""
+HEARTBEAT: Final = 30.0
+CLOSE_SECONDS: Final = 2.0
+"""how long a client may take to agree to an end"""
+SEND_SECONDS: Final = 20.0
+"""how long a client may take to read before it is given up"""
+AT_ONCE: Final = 100
+"""events that a client may take that long for together"""
+WAITING: Final = 20_000
+"""events that wait for a client that reads slowly, before it is given up"""
+TAKEN_OVER: Final = 4001
+TOO_SLOW: Final = 4002
+LEGACY_PREVIEWS: Final = frozenset(("auto", "latent2rgb", "taesd"))
+"""what `preview_method` must say for a client that never spoke of previews: many take every picture they get for a result"""
+
+
+def routes() -> list[web.RouteDef]:
+    return [web.get("/ws", Sockets().connect)]
+
+
+class Sockets:
+    """The open sockets by client id. One per application."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Talk] = {}
+        self._all: set[Talk] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watched = False
+
+    async def connect(self, request: web.Request) -> web.WebSocketResponse:
+        client = request.query.get("clientId") or uuid.uuid4().hex
+        if not is_client_id(client):
+            raise BadRequest("the clientId cannot be used", hint="at most 200 printable characters")
+        socket = web.WebSocketResponse(heartbeat=HEARTBEAT, max_msg_size=LARGEST_MESSAGE, compress=False, timeout=CLOSE_SECONDS)
+        await socket.prepare(request)
+        talk = Talk(request, socket, client)
+        self._watch(request.app)
+        self._take_over(client, talk)
+        self._all.add(talk)
+        try:
+            await talk.run()
+        finally:
+            self._all.discard(talk)
+            if self._open.get(client) is talk:
+                del self._open[client]
+        return socket
+
+    def _take_over(self, client: str, talk: Talk) -> None:
+        """From now on the older socket of this client hears nothing more."""
+        older = self._open.get(client)
+        self._open[client] = talk
+        if older is not None:
+            older.news.close()
+            self._keep(older.close(TAKEN_OVER, "another connection of this client took over"))
+
+    def _watch(self, app: web.Application) -> None:
+        """With the first socket begins what concerns all of them."""
+        if not self._watched:
+            self._watched = True
+            self._keep(self._close_at_the_end(app[keys.STOPPING]))
+            LogTeller(app[keys.LOGS], lambda client: self._open.get(client)).listen()
+
+    async def _close_at_the_end(self, stopping: asyncio.Event) -> None:
+        await stopping.wait()
+        await asyncio.gather(*(talk.close(WSCloseCode.GOING_AWAY, "the server stops") for talk in self._all))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+@dataclass(slots=True)
+class _Run:
+    """A run that is told. last: number of the event up to which it was told on joining; job: once it had to be read, which takes a while"""
+
+    narrator: Narrator
+    last: int = 0
+    job: Job | None = None
+
+
+class Talk:
+    """One socket: tells until it is closed, and listens for the little that clients say."""
+
+    def __init__(self, request: web.Request, socket: web.WebSocketResponse, client: str) -> None:
+        self._request = request
+        self._socket = socket
+        self._client = client
+        self._service = request.app[keys.SERVICE]
+        self._runs: dict[str, _Run] = {}
+        self._flags: Mapping[str, Any] = {}
+        self.news: Subscription = self._service.hub.subscribe(client=client, queue=True, limit=WAITING)
+
+    async def run(self) -> None:
+        teller = asyncio.create_task(self._tell_all())
+        try:
+            await self._listen()
+        finally:
+            self.news.close()
+            teller.cancel()
+            with suppress(asyncio.CancelledError, ConnectionError):
+                await teller
+
+    async def close(self, code: int, why: str) -> None:
+        with suppress(ConnectionError):
+            await self._socket.close(code=code, message=why.encode())
+
+    # ------------------------------------------------------------------------------ listening
+
+    async def _listen(self) -> None:
+        first = True
+        async for told in self._socket:
+            if told.type is WSMsgType.TEXT and first:
+                await self._exchange_flags(told.data)
+            first = False
+
+    async def _exchange_flags(self, text: str) -> None:
+        """What both sides can do, if the client begins with it."""
+        try:
+            told = json.loads(text)
+        except (ValueError, RecursionError):
+            return
+        if isinstance(told, dict) and told.get("type") == "feature_flags" and isinstance(told.get("data"), dict):
+            self._flags = told["data"]
+            await self.send([message("feature_flags", **known_features(self._request.app[keys.CONFIG]))])
+
+    # ------------------------------------------------------------------------------ telling
+
+    async def _tell_all(self) -> None:
+        try:
+            await self.send([status(self._service.remaining, self._client)])
+            await self._join_running()
+            async for item in self.news:
+                await self._tell_waiting(item)
+            if self.news.overflowed:
+                await self.close(TOO_SLOW, "the client reads too slowly")
+        except TimeoutError:
+            if self._request.transport is not None:
+                self._request.transport.abort()
+        except NodegraphError as error:
+            LOG.warning("a websocket is closed: %s", error.message)
+            await self.close(WSCloseCode.INTERNAL_ERROR, "the server cannot read its log")
+
+    async def _tell_waiting(self, item: Item) -> None:
+        """This and what waits behind it, then it is the turn of others. Raises TimeoutError if the client does not read it."""
+        async with asyncio.timeout(SEND_SECONDS):
+            await self._tell(item)
+            for _ in range(AT_ONCE):
+                more = self.news.take()
+                if more is None:
+                    return
+                await self._tell(more)
+        await asyncio.sleep(0)
+
+    async def _join_running(self) -> None:
+        """A client that comes back hears first which node runs."""
+        for job in self._service.running():
+            if job.client == self._client:
+                run = await self._join(job.id)
+                if run.narrator.doing is not None:
+                    await self.send([message("executing", node=run.narrator.doing)])
+
+    async def _tell(self, item: Item) -> None:
+        if isinstance(item, JobEvent):
+            await self._tell_event(item)
+        elif isinstance(item, LivePreview):
+            await self._tell_preview(item)
+        else:
+            await self._put([status(item.remaining)])
+
+    async def _tell_event(self, event: JobEvent) -> None:
+        run = self._runs.get(event.job) or await self._join(event.job, event.seq)
+        if 0 < event.seq <= run.last:
+            return
+        if "/" in event.data.get("node", ""):
+            await self._read(run)  # only the workflow says whether that is a node of an expansion
+        messages = run.narrator.tell(event)
+        if messages:
+            await self._put(messages)
+        words = progress_text(event) if self._flags else None
+        if words is not None:
+            node, text = words
+            await self._socket.send_bytes(text_frame(node, self._request.app[keys.REDACTOR].text(text)))
+        if is_last(event):
+            await self._end(event, run)
+
+    async def _join(self, id: str, before: int | None = None) -> _Run:
+        """Take up a run: bring its narrator to where it is, or to the event before number `before`."""
+        run = self._runs[id] = _Run(Narrator(id))
+        if before is None or before > 1:
+            await self._read(run)
+            events = [event for event in await self._log(id) if before is None or event.seq < before]
+            replay(run.narrator, events)
+            run.last = events[-1].seq if events else 0
+        return run
+
+    async def _log(self, id: str) -> list[JobEvent]:
+        events: list[JobEvent] = []
+        with suppress(UnknownJob):
+            while more := await self._service.events(id, events[-1].seq if events else 0):
+                events += more
+        return events
+
+    async def _read(self, run: _Run) -> Job:
+        """The job with what the client posted."""
+        if run.job is None:
+            run.job = await self._service.job(run.narrator.job) or Job(run.narrator.job, 0.0, "running", 0.0)
+            run.narrator.prompt = run.job.origin.get("prompt", {})
+        return run.job
+
+    async def _end(self, event: JobEvent, run: _Run) -> None:
+        """The last messages of a run: it is in the history by now."""
+        id, status_ = event.job, event.data["status"]
+        del self._runs[id]
+        if run.narrator.started is None:
+            return
+        known = Job(id, 0.0, "done", 0.0) if status_ == "done" else await self._read(run)
+        job = replace(known, status=status_, error=event.data.get("error"), started=run.narrator.started, ended=event.time)
+        await self._put([*run.narrator.end(redacted(self._request, job)), status(self._remaining_without(id)), ending(id)])
+
+    def _remaining_without(self, id: str) -> int:
+        return len(self._service.pending()) + sum(job.id != id for job in self._service.running())
+
+    async def _tell_preview(self, preview: LivePreview) -> None:
+        run = self._runs.get(preview.job)
+        if run is None:
+            return
+        if self._flags.get("supports_preview_metadata"):
+            await self._socket.send_bytes(preview_frame_with_metadata(preview, run.narrator.display(preview.node)))
+        elif (await self._read(run)).origin.get("extra_data", {}).get("preview_method") in LEGACY_PREVIEWS:
+            await self._socket.send_bytes(preview_frame(preview))
+
+    # ------------------------------------------------------------------------------ sending
+
+    async def send(self, messages: Iterable[Message]) -> None:
+        """Raises TimeoutError if the client does not read, ConnectionError if it is gone."""
+        async with asyncio.timeout(SEND_SECONDS):
+            await self._put(messages)
+
+    async def _put(self, messages: Iterable[Message]) -> None:
+        for told in messages:
+            await self._socket.send_str(json.dumps(told))

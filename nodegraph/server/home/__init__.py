@@ -1,0 +1,1 @@
+"""What is at `/`: the editor, or a page that says what this server is."""

@@ -1,0 +1,1 @@
+"""How a server is set up: settings of all sources, folders of other programs, sockets."""

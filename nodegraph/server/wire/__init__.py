@@ -1,0 +1,1 @@
+"""What server and worker processes tell each other: frames, settings, faults, and a page of memory that outlives the worker."""
