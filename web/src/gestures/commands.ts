@@ -37,6 +37,11 @@ let canvas: Canvas = {
   zoom: () => undefined,
 };
 
+/** Where the pointer is on the canvas. */
+export function pointerPlace(): Point {
+  return canvas.pointer().flow;
+}
+
 export function attachCanvas(one: Canvas): void {
   canvas = one;
 }

@@ -1,6 +1,7 @@
 /** The keyboard, and the clipboard of the system. */
 import { useEditor } from '../state/editor';
-import { COMMANDS, copied, cut, paste } from './commands';
+import { COMMANDS, copied, cut, paste, pointerPlace } from './commands';
+import { pastePicture } from './pictures';
 
 const MAC = typeof navigator !== 'undefined' && /Mac|iPhone|iPad/.test(navigator.userAgent);
 
@@ -47,7 +48,9 @@ export function attachKeys(): () => void {
   const onCopy = (event: ClipboardEvent): void => take(event, copied);
   const onCut = (event: ClipboardEvent): void => take(event, cut);
   const onPaste = (event: ClipboardEvent): void => {
-    if (!isTyping(event.target) && paste(event.clipboardData?.getData('text/plain') ?? '')) event.preventDefault();
+    if (useEditor.getState().dialog !== null) return;
+    if (pastePicture(event.clipboardData, pointerPlace())) event.preventDefault();
+    else if (!isTyping(event.target) && paste(event.clipboardData?.getData('text/plain') ?? '')) event.preventDefault();
   };
   addEventListener('keydown', onKey);
   document.addEventListener('copy', onCopy);

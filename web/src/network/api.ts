@@ -4,7 +4,6 @@ import { type Json, type JsonObject, parseJson, writeJson } from '../document/js
 import { checkDocument, type Doc } from '../document/model';
 import type {
   Accepted,
-  Asset,
   ErrorJson,
   Kept,
   KeptList,
@@ -43,12 +42,12 @@ export class Unreachable extends Error {
 
 interface Asked {
   readonly body?: unknown;
-  readonly blob?: Blob;
+  readonly blob?: Blob | FormData;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 }
 
-async function call<T>(method: string, path: string, asked: Asked = {}): Promise<T> {
+export async function call<T>(method: string, path: string, asked: Asked = {}): Promise<T> {
   const headers: Record<string, string> = { ...asked.headers };
   if (asked.body !== undefined) headers['Content-Type'] = 'application/json';
   const body = asked.blob ?? (asked.body === undefined ? null : writeJson(asked.body));
@@ -136,15 +135,4 @@ export const api = {
     const found = await call<readonly string[]>('GET', 'internal/files/input');
     return found.map((name) => name.replace(/ \[input\]$/, ''));
   },
-
-  upload: (file: File): Promise<Asset> =>
-    call('POST', `${BASE}/assets?name=${part(file.name)}`, { blob: file, headers: { 'Content-Type': 'application/octet-stream' } }),
 };
-
-/** Where a picture in a folder of the server can be seen. */
-export function viewAddress(name: string, folder = 'input', preview = false): string {
-  const cut = name.lastIndexOf('/');
-  const query = new URLSearchParams({ filename: name.slice(cut + 1), subfolder: name.slice(0, Math.max(0, cut)), type: folder });
-  if (preview) query.set('preview', 'webp;80');
-  return `api/view?${query}`;
-}

@@ -331,11 +331,6 @@ export async function filesOf(folder: string): Promise<readonly string[]> {
   return (await attempt(() => api.files(folder))) ?? [];
 }
 
-export async function uploadInto(node: string, input: string, file: File): Promise<void> {
-  const asset = await attempt(() => api.upload(file));
-  if (asset !== null) perform('Choose file', (edit) => setInput(edit, node, input, asset.name));
-}
-
 export function specOfNode(id: string): ReturnType<Catalog['spec']> {
   const entry = get(currentDoc().nodes, id);
   return entry && currentCatalog().spec(entry.type);

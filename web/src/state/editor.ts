@@ -4,6 +4,7 @@ import { type Catalog, EMPTY_CATALOG } from '../document/catalog';
 import type { Edit } from '../document/change';
 import { type History, perform as performed, redo, startHistory, undo } from '../document/history';
 import { type Doc, emptyDocument, type Point, titleOf } from '../document/model';
+import type { PaintTarget, Picture } from '../document/picture';
 import type { Loose } from '../document/search';
 import type { ErrorJson } from '../wire';
 
@@ -34,7 +35,8 @@ export type Dialog =
   | { readonly kind: 'gallery' | 'keys' }
   | { readonly kind: 'save'; readonly tab: string }
   | { readonly kind: 'stale'; readonly tab: string; readonly etag: string | null }
-  | { readonly kind: 'picture'; readonly url: string; readonly name: string };
+  | { readonly kind: 'viewer'; readonly pictures: readonly Picture[]; readonly at: number }
+  | { readonly kind: 'paint'; readonly target: PaintTarget };
 
 export interface EditorState {
   readonly catalog: Catalog;

@@ -23,6 +23,7 @@ import {
   onReconnectEnd,
 } from '../gestures/canvas';
 import { attachCanvas } from '../gestures/commands';
+import { dropOnNode } from '../gestures/pictures';
 import { importFile } from '../state/actions';
 import { change, docOf, useEditor } from '../state/editor';
 import { boxesOf, Flow, type FlowEdge, type FlowGroup, type FlowNode } from '../state/flow';
@@ -93,6 +94,7 @@ export function CanvasView(): ReactElement {
       onDragOver={(event) => event.preventDefault()}
       onDrop={(event) => {
         event.preventDefault();
+        if (dropOnNode(event.target, event.dataTransfer.files[0])) return;
         for (const file of event.dataTransfer.files) void importFile(file);
       }}
     >

@@ -7,6 +7,7 @@ import { attempt, saveAs } from '../state/actions';
 import { type Dialog, newTab, show, useEditor } from '../state/editor';
 import { Frame } from './Frame';
 import { Gallery } from './Gallery';
+import { PictureDialog } from './pictures/PictureDialog';
 
 export function Dialogs(): ReactElement | null {
   const dialog = useEditor((state) => state.dialog);
@@ -19,12 +20,9 @@ export function Dialogs(): ReactElement | null {
       return <SaveDialog tab={dialog.tab} />;
     case 'stale':
       return <StaleDialog dialog={dialog} />;
-    case 'picture':
-      return (
-        <Frame title={dialog.name} wide>
-          <img className="large" src={dialog.url} alt={dialog.name} />
-        </Frame>
-      );
+    case 'viewer':
+    case 'paint':
+      return <PictureDialog dialog={dialog} />;
     default:
       return null;
   }

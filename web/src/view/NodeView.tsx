@@ -10,10 +10,11 @@ import { get, type Json } from '../document/json';
 import { faultOf } from '../document/literals';
 import { asLink } from '../document/model';
 import { joint } from '../document/types';
-import { perform, show, useEditor } from '../state/editor';
+import { perform, useEditor } from '../state/editor';
 import { DETAIL_ZOOM, type FlowNode, type NodeData } from '../state/flow';
 import { type NodeRun, useRuns } from '../state/runs';
 import { Widget } from '../widgets/widgets';
+import { Shown } from './Shown';
 
 export const NodeView = memo(
   function NodeView({ id, data, selected }: NodeProps<FlowNode>): ReactElement {
@@ -281,31 +282,4 @@ function WidgetRow({ id, name, data, style }: WidgetRowProps): ReactElement | nu
       />
     </div>
   );
-}
-
-function Shown({ run }: { readonly run: NodeRun | undefined }): ReactElement {
-  const shown = run?.shown ?? [];
-  const live = run?.status === 'running' ? run.preview : undefined;
-  const pictures = shown.filter((item) => item.url !== undefined);
-  if (live !== undefined || (pictures.length === 0 && run?.preview !== undefined)) {
-    return <img className="live" src={live ?? run?.preview} alt="Work in progress" draggable={false} />;
-  }
-  if (pictures.length > 0) {
-    return (
-      <div className={pictures.length > 1 ? 'pictures many' : 'pictures'}>
-        {pictures.slice(0, 16).map((item) => (
-          <button
-            type="button"
-            key={item.url}
-            className="nodrag"
-            aria-label={`Show ${item.name ?? 'picture'} large`}
-            onClick={() => show({ kind: 'picture', url: item.url!, name: item.name ?? '' })}
-          >
-            <img src={item.url} alt={item.name ?? ''} draggable={false} loading="lazy" />
-          </button>
-        ))}
-      </div>
-    );
-  }
-  return <pre className="shown-text nowheel nodrag">{shown.map((item) => item.text ?? '').join('\n')}</pre>;
 }

@@ -1,13 +1,14 @@
 /** One widget for each kind of value. They know a value and how to tell a new one, nothing of workflows. */
-import { ChevronDown, Dices, Lock, Plus, Upload } from 'lucide-react';
-import { type ReactElement, useRef, useState } from 'react';
+import { Dices, Lock, Plus } from 'lucide-react';
+import { type ReactElement, useState } from 'react';
 import { evaluate } from '../document/arithmetic';
 import type { InputSpec } from '../document/catalog';
 import type { Json } from '../document/json';
-import { viewAddress } from '../network/api';
-import { filesOf, randomSeed, uploadInto } from '../state/actions';
+import { randomSeed } from '../state/actions';
+import { Choosing } from './Choosing';
+import { FileField } from './FileField';
 import { NumberField } from './NumberField';
-import { type Option, Picker } from './Picker';
+import type { Option } from './Picker';
 
 export interface WidgetProps {
   readonly node: string;
@@ -143,96 +144,6 @@ function ChoiceField({ label, spec, value, fault, onChange }: WidgetProps): Reac
   const options = choices.map((choice): Option => ({ value: String(choice), label: String(choice) }));
   const pick = (text: string): void => onChange(choices.find((choice) => String(choice) === text) ?? text);
   return <Choosing label={label} tooltip={spec.tooltip} value={String(value ?? '')} fault={fault} load={() => options} onPick={pick} />;
-}
-
-interface ChoosingProps {
-  readonly label: string;
-  readonly tooltip: string | undefined;
-  readonly value: string;
-  readonly fault: string | null;
-  readonly load: () => readonly Option[] | Promise<readonly Option[]>;
-  readonly onPick: (value: string) => void;
-}
-
-function Choosing({ label, tooltip, value, fault, load, onPick }: ChoosingProps): ReactElement {
-  const [options, setOptions] = useState<readonly Option[] | null | false>(false);
-  const button = useRef<HTMLButtonElement>(null);
-  const open = (): void => {
-    const found = load();
-    if (found instanceof Promise) {
-      setOptions(null);
-      void found.then(setOptions);
-    } else setOptions(found);
-  };
-  const close = (): void => {
-    setOptions(false);
-    button.current?.focus({ preventScroll: true });
-  };
-  return (
-    <>
-      <button
-        ref={button}
-        type="button"
-        className={`field line choice nodrag${fault ? ' wrong' : ''}`}
-        aria-haspopup="listbox"
-        aria-expanded={options !== false}
-        title={fault ?? tooltip}
-        onClick={open}
-      >
-        <span className="field-label">{label}</span>
-        <span className="field-value">{value || 'choose…'}</span>
-        <ChevronDown size={13} className="chevron" />
-      </button>
-      {options !== false && button.current !== null && (
-        <Picker
-          options={options}
-          value={value}
-          anchor={button.current}
-          label={label}
-          onPick={(picked) => {
-            onPick(picked);
-            close();
-          }}
-          onClose={close}
-        />
-      )}
-    </>
-  );
-}
-
-function FileField({ node, name, label, spec, value, fault, onChange }: WidgetProps): ReactElement {
-  const file = typeof value === 'string' ? value : '';
-  const folder = spec.folder ?? 'input';
-  const isImage = spec.widget?.accept === 'image';
-  const picture = (one: string): string => viewAddress(one, 'input', true);
-  const load = async (): Promise<Option[]> =>
-    (await filesOf(folder)).map((one) => ({ value: one, label: one, ...(isImage ? { picture: picture(one) } : {}) }));
-  const choosing = <Choosing label={label} tooltip={spec.tooltip} value={file} fault={fault} load={load} onPick={onChange} />;
-  if (!isImage) return choosing;
-  const upload = (chosen: File | undefined): void => void (chosen && uploadInto(node, name, chosen));
-  return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: files can be dropped here; the button does the same
-    <div
-      className="picture-field nodrag"
-      onDragOver={(event) => event.preventDefault()}
-      onDrop={(event) => {
-        event.preventDefault();
-        event.stopPropagation();
-        upload(event.dataTransfer.files[0]);
-      }}
-    >
-      <div className="picture-line">
-        {choosing}
-        <label className="mini" title="Upload a picture">
-          <Upload size={14} />
-          <input type="file" accept="image/*" aria-label="Upload a picture" onChange={(event) => upload(event.target.files?.[0])} />
-        </label>
-      </div>
-      <div className="picture-view">
-        {file ? <img src={picture(file)} alt={file} draggable={false} /> : <span>Drop a picture here</span>}
-      </div>
-    </div>
-  );
 }
 
 function ColorField({ label, value, onChange }: WidgetProps): ReactElement {

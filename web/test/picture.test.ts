@@ -1,0 +1,86 @@
+import { describe, expect, it } from 'vitest';
+import { Catalog } from '../src/document/catalog';
+import { factsOf, loaderIn, PICTURE_NAME, pictureInputOf } from '../src/document/picture';
+import { refusalOf } from '../src/document/sniff';
+import { doc, link } from './fixtures';
+
+const input = (type: string, widget?: object): object => ({ type, required: true, ...(widget ? { widget } : {}) });
+const node = (id: string, inputs: object, outputs: object): object => ({
+  id,
+  title: `The ${id}`,
+  category: '',
+  description: '',
+  inputs,
+  outputs,
+});
+const CATALOG = new Catalog({
+  nodes: {
+    LoadMask: node('LoadMask', { file: input('str', { kind: 'file', accept: 'image' }) }, { mask: { type: 'mask' } }),
+    LoadImage: node('LoadImage', { file: input('str', { kind: 'file', accept: 'image' }) }, { image: { type: 'image' } }),
+    Checkpoint: node('Checkpoint', { file: input('str', { kind: 'model' }) }, { model: { type: 'model' } }),
+    Prompt: node('Prompt', { text: input('str', { kind: 'text', multiline: true, prompt: true }) }, { cond: { type: 'cond' } }),
+    Sampler: node(
+      'Sampler',
+      { model: input('model'), positive: input('cond'), seed: input('int', { kind: 'seed' }), steps: input('int', { kind: 'number' }) },
+      { image: { type: 'image' } },
+    ),
+    Save: node('Save', { image: input('image'), name: input('str', { kind: 'text' }) }, {}),
+  },
+  types: {},
+  casts: [],
+} as never);
+
+describe('pictures of a workflow', () => {
+  const flow = doc({
+    load: ['LoadImage', { file: 'a.png' }],
+    fed: ['LoadImage', { file: link('x', 'y') }],
+    model: ['Checkpoint', { file: 'm.safetensors' }],
+    prompt: ['Prompt', { text: 'a cat' }],
+    stray: ['Prompt', { text: 'a dog' }],
+    sample: ['Sampler', { model: link('model', 'model'), positive: link('prompt', 'cond'), seed: 2n ** 63n, steps: 20 }],
+    save: ['Save', { image: link('sample', 'image'), name: 'x' }],
+    __proto__x: ['Sampler', { model: link('save', 'no') }],
+  });
+
+  it('are chosen by the widget that names them, unless a link does', () => {
+    expect(pictureInputOf(flow, CATALOG, 'load')).toBe('file');
+    expect(pictureInputOf(flow, CATALOG, 'fed')).toBeNull();
+    expect(pictureInputOf(flow, CATALOG, 'model')).toBeNull();
+    expect(pictureInputOf(flow, CATALOG, 'gone')).toBeNull();
+    expect(loaderIn(CATALOG)).toEqual({ type: 'LoadImage', input: 'file' });
+    expect(loaderIn(new Catalog({ nodes: {}, types: {}, casts: [] }))).toBeNull();
+    expect(['a.png', 'b.JPG', 'c.webp', 'd.tif'].every((name) => PICTURE_NAME.test(name))).toBe(true);
+    expect(PICTURE_NAME.test('notes.txt')).toBe(false);
+  });
+
+  it('tell how they were made: prompt, seed with all its digits, settings, model; nothing of what they do not depend on', () => {
+    expect(factsOf(flow, CATALOG, 'save').map((fact) => [fact.title, fact.label, fact.value])).toEqual([
+      ['The Prompt', 'text', 'a cat'],
+      ['The Sampler', 'seed', '9223372036854775808'],
+      ['The Sampler', 'steps', '20'],
+      ['The Checkpoint', 'file', 'm.safetensors'],
+    ]);
+    expect(factsOf(flow, CATALOG).map((fact) => fact.value)).toContain('a dog');
+    expect(factsOf(doc({ odd: ['NotInstalled', { seed: 1 }] }), CATALOG, 'odd')).toEqual([]);
+  });
+});
+
+describe('a file that is given as a picture', () => {
+  const bytes = (text: string): Uint8Array => Uint8Array.from(text, (sign) => sign.charCodeAt(0));
+
+  it('is taken by what it is, not by its name', () => {
+    for (const head of ['\x89PNG\r\n\x1a\n...', '\xff\xd8\xff\xe0', 'RIFF....WEBPVP8 ', 'GIF89a', 'BM......', 'II*\0....']) {
+      expect(refusalOf('x.txt', bytes(head))).toBeNull();
+    }
+  });
+
+  it('is refused with what it is and what is taken', () => {
+    expect(refusalOf('a.png', bytes('hello'))).toMatch(/^a\.png is not a picture: pictures are taken as PNG, .* or TIFF$/);
+    expect(refusalOf('a.png', bytes(''))).toBe('a.png is empty');
+    expect(refusalOf('a.avif', bytes('\0\0\0\x1cftypavif'))).toMatch(/is AVIF/);
+    expect(refusalOf('a.heic', bytes('\0\0\0\x1cftypheic'))).toMatch(/is HEIC/);
+    expect(refusalOf('a.mp4', bytes('\0\0\0\x1cftypisom'))).toMatch(/is a film/);
+    expect(refusalOf('a.png', bytes('<?xml version="1.0"?>\n<svg onload="x">'))).toMatch(/is SVG/);
+    expect(refusalOf('a.png', bytes('RIFF....WAVE'))).toMatch(/not a picture/);
+  });
+});
