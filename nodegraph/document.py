@@ -4,7 +4,7 @@
      "nodes": {"3": {"type": "KSampler", "version": 1, "inputs": {"seed": 7, "model": {"link": ["4", "model"]}}}},
      "layout": {...}, "groups": [], "subgraphs": {}, "meta": {}}
 
-Only `nodes` has a meaning here. Everything else is carried along unread, so that saving loses nothing.
+Only `nodes` and `subgraphs` have a meaning here. Everything else is carried along unread, so that saving loses nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,16 @@ MAX_DEPTH: Final = 64
 """of brackets within brackets; more would pass the reader and break whoever walks the values later"""
 MAX_REPORTED: Final = 100
 MODES: Final = ("active", "muted", "bypassed")
-_KNOWN: Final = frozenset(("nodegraph", "nodes", "layout", "meta"))
+MAX_SUBGRAPHS: Final = 10_000
+MAX_PORTS: Final = 1000
+INSTANCE: Final = "subgraph/"
+"""what the type of a node begins with that stands for a subgraph of the file; its id follows"""
+INLET: Final = "SubgraphInputs"
+"""the node inside a subgraph whose outputs are its inputs"""
+OUTLET: Final = "SubgraphOutputs"
+"""the node inside a subgraph whose inputs are its outputs"""
+_KNOWN: Final = frozenset(("nodegraph", "nodes", "layout", "subgraphs", "meta"))
+_SUBGRAPH_KEYS: Final = frozenset(("name", "inputs", "outputs", "nodes"))
 _NODE_KEYS: Final = frozenset(("type", "version", "inputs", "title", "mode"))
 
 
@@ -62,6 +71,42 @@ class NodeEntry:
     rest: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output of a subgraph. `raw`: the whole of what is saved of it, such as its type, range and choices for the editor."""
+
+    name: str
+    raw: Mapping[str, Any]
+
+    @property
+    def has_default(self) -> bool:
+        return "default" in self.raw
+
+    @property
+    def default(self) -> Any:
+        return self.raw.get("default")
+
+
+@dataclass(slots=True)
+class Subgraph:
+    """The definition of a subgraph: what nodes of the type `subgraph/ID` stand for. Ports by name, in their order."""
+
+    name: str = ""
+    inputs: dict[str, Port] = field(default_factory=dict)
+    outputs: dict[str, Port] = field(default_factory=dict)
+    nodes: dict[str, NodeEntry] = field(default_factory=dict)
+    rest: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "inputs": [port.raw for port in self.inputs.values()],
+            "outputs": [port.raw for port in self.outputs.values()],
+            "nodes": {id: _node_json(entry) for id, entry in self.nodes.items()},
+            **self.rest,
+        }
+
+
 @dataclass(slots=True)
 class Document:
     """A workflow. `rest` is every other top-level key, kept as it was."""
@@ -69,7 +114,8 @@ class Document:
     nodes: dict[str, NodeEntry] = field(default_factory=dict)
     layout: dict[str, Any] = field(default_factory=dict)
     meta: dict[str, Any] = field(default_factory=dict)
-    rest: dict[str, Any] = field(default_factory=lambda: {"groups": [], "subgraphs": {}})
+    rest: dict[str, Any] = field(default_factory=lambda: {"groups": []})
+    subgraphs: dict[str, Subgraph] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -77,6 +123,7 @@ class Document:
             "nodes": {id: _node_json(entry) for id, entry in self.nodes.items()},
             "layout": self.layout,
             **self.rest,
+            "subgraphs": {id: subgraph.to_json() for id, subgraph in self.subgraphs.items()},
             "meta": self.meta,
         }
 
@@ -244,11 +291,54 @@ def parse_document(data: Any) -> Document:
         raise GraphTooLarge(f"the workflow has {len(nodes)} nodes; at most {MAX_NODES} are accepted", hint="split it into several")
     problems: list[NodegraphError] = []
     entries = {id: _parse_node(id, raw, problems) for id, raw in nodes.items()}
-    layout, meta = (_parse_object(data, key, problems) for key in ("layout", "meta"))
+    layout, meta, definitions = (_parse_object(data, key, problems) for key in ("layout", "meta", "subgraphs"))
+    if len(definitions) > MAX_SUBGRAPHS:
+        raise GraphTooLarge(f"the workflow has {len(definitions)} subgraphs; at most {MAX_SUBGRAPHS} are accepted", hint="split it")
+    subgraphs = {id: _parse_subgraph(id, raw, problems) for id, raw in definitions.items()}
     if problems:
         raise Problems(problems[:MAX_REPORTED], hidden=max(0, len(problems) - MAX_REPORTED))
     rest = {key: value for key, value in data.items() if key not in _KNOWN}
-    return Document(entries, layout, meta, rest)
+    return Document(entries, layout, meta, rest, subgraphs)
+
+
+def _parse_subgraph(id: str, raw: Any, problems: list[NodegraphError]) -> Subgraph:
+    """One definition; what is wrong with it goes to `problems`, which say in which subgraph it is."""
+    found: list[NodegraphError] = []
+    if not id or len(id) > 200 or "/" in id:
+        found.append(UnknownFormat("the id of a subgraph must be a text of 1 to 200 characters without `/`", hint="rename it"))
+    nodes = raw.get("nodes", {}) if isinstance(raw, dict) else None
+    if not isinstance(raw, dict) or not isinstance(nodes, dict):
+        found.append(UnknownFormat("a subgraph must be an object with `nodes`", hint="save the workflow again"))
+        raw, nodes = {}, {}
+    name = raw.get("name", "")
+    if not isinstance(name, str):
+        found.append(BadValue(f"its name {shorten(name)} is not a text", hint="leave it out"))
+        name = ""
+    ports = {side: _parse_ports(raw.get(side, []), side, found) for side in ("inputs", "outputs")}
+    entries = {inner: _parse_node(inner, entry, found) for inner, entry in nodes.items()}
+    for fault in found:
+        inner = f", node {shorten(fault.node, 40)}" if fault.node is not None else ""
+        fault.message = f"subgraph {shorten(id, 40)!r}{inner}: {fault.message}"
+        fault.node = fault.node_type = None
+    problems += found
+    return Subgraph(name, ports["inputs"], ports["outputs"], entries, {k: v for k, v in raw.items() if k not in _SUBGRAPH_KEYS})
+
+
+def _parse_ports(raw: Any, side: str, found: list[NodegraphError]) -> dict[str, Port]:
+    hint = 'write [{"name": "seed", "type": "int"}]'
+    if not isinstance(raw, list) or len(raw) > MAX_PORTS:
+        found.append(UnknownFormat(f"its `{side}` must be a list of at most {MAX_PORTS} ports", hint=hint))
+        return {}
+    ports: dict[str, Port] = {}
+    for port in raw:
+        name = port.get("name") if isinstance(port, dict) else None
+        if type(name) is not str or not 0 < len(name) <= 200:
+            found.append(UnknownFormat(f"{shorten(port, 60)} in its `{side}` is no port: it needs a `name`", hint=hint))
+        elif name in ports:
+            found.append(UnknownFormat(f"two of its {side} are called {shorten(name)!r}", hint="rename one"))
+        else:
+            ports[name] = Port(name, port)
+    return ports
 
 
 def _parse_object(data: Mapping[str, Any], key: str, problems: list[NodegraphError]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from nodegraph.files import Files
 from nodegraph.literals import check_value
 from nodegraph.registry import Registry
 from nodegraph.schema import InputSpec, NodeSpec
+from nodegraph.subgraphs import Flat, Place, flatten
 from nodegraph.types import (
     ANY,
     Anything,
@@ -78,7 +79,7 @@ def build(
     targets: Iterable[str] | None = None,
     outside: Mapping[Link, Type] | None = None,
 ) -> Graph:
-    """Check a document and freeze it into a Graph.
+    """Check a document and freeze it into a Graph. Its subgraphs are taken apart: node `1` inside node `5` is called `5/1`.
 
     files: look up the files that inputs name; without it their presence is not checked
     targets: ids to run; default is every output node
@@ -86,37 +87,47 @@ def build(
 
     Raises Problems with all faults, if one of them concerns a node that a target depends on; else they are in `left_out` of the graph.
     """
-    builder = _Builder(document, registry, files)
+    builder = _Builder(flatten(document, registry), registry, files)
     for link, type_ in (outside or {}).items():
         builder.types[link] = type_
-    return builder.build(targets)
+    graph = builder.build(targets)
+    graph.document = document
+    return graph
 
 
 def upgrade_document(document: Document, registry: Registry) -> Document:
     """A document whose nodes all have the present version of their types. Raises Problems with those that cannot be brought to it."""
-    builder = _Builder(document, registry, None)
-    builder.find_specs()
-    faults = [problem for problem in builder.problems if isinstance(problem, BadVersion)]
+    levels = {"": document.nodes, **{id: subgraph.nodes for id, subgraph in document.subgraphs.items()}}
+    faults: list[NodegraphError] = []
+    hidden = 0
+    for id, nodes in levels.items():
+        builder = _Builder(Flat(Document(nodes)), registry, None)
+        builder.find_specs()
+        faults += [problem for problem in builder.problems if isinstance(problem, BadVersion)]
+        hidden += builder.hidden
+        levels[id] = {**nodes, **builder.entries}
     if faults:
-        raise Problems(faults, builder.hidden)
-    return replace(document, nodes={**document.nodes, **builder.entries})
+        raise Problems(faults, hidden)
+    subgraphs = {id: replace(subgraph, nodes=levels[id]) for id, subgraph in document.subgraphs.items()}
+    return replace(document, nodes=levels[""], subgraphs=subgraphs)
 
 
 class _Builder:
     """The working state of one `build`."""
 
-    def __init__(self, document: Document, registry: Registry, files: Files | None) -> None:
-        self.document = document
+    def __init__(self, flat: Flat, registry: Registry, files: Files | None) -> None:
+        self.flat = flat
+        self.document = flat.document
         self.registry = registry
         self.files = files
-        self.problems: list[NodegraphError] = []
+        self.problems: list[NodegraphError] = list(flat.problems)
         self.hidden = 0
         self.specs: dict[str, NodeSpec] = {}
         self.entries: dict[str, NodeEntry] = {}
         self.links: dict[str, dict[str, Link]] = {}
         self.cut: dict[tuple[str, str], Link] = {}
         self.types: dict[tuple[str, str], Type] = {}
-        self.unknown: dict[str, UnknownNode] = {}
+        self.unknown: dict[str, NodegraphError] = {}
 
     def build(self, targets: Iterable[str] | None) -> Graph:
         self.find_specs()
@@ -131,9 +142,18 @@ class _Builder:
         if not self.problems:
             return Graph(nodes, chosen, self.document)
         needed = self.needed_for(chosen)
-        if self.hidden or not chosen or any(problem.node is None or problem.node in needed for problem in self.problems):
-            raise Problems(self.problems, self.hidden)
-        return Graph({id: node for id, node in nodes.items() if id in needed}, chosen, self.document, tuple(self.problems))
+        fatal = self.hidden or not chosen or any(problem.node is None or problem.node in needed for problem in self.problems)
+        told = self.told()
+        if fatal:
+            raise Problems(told, self.hidden)
+        return Graph({id: node for id, node in nodes.items() if id in needed}, chosen, self.document, tuple(told))
+
+    def told(self) -> list[NodegraphError]:
+        """The problems, each where it can be mended and once: an input of a subgraph may feed many nodes inside."""
+        if not self.flat.set_at:
+            return self.problems
+        located = map(self.flat.located, self.problems)
+        return list({(type(each), each.node, each.input, each.message): each for each in located}.values())
 
     def needed_for(self, chosen: Iterable[str]) -> set[str]:
         """The nodes of the document that these depend on, and they themselves."""
@@ -145,7 +165,7 @@ class _Builder:
                 needed.add(id)
                 entry = self.document.nodes.get(id)
                 stack += [value.node for value in (entry.inputs.values() if entry is not None else ()) if type(value) is Link]
-        return needed
+        return needed.union(*map(self.flat.around, needed)) if self.flat.inside else needed
 
     # ------------------------------------------------------------------------- problems
 
@@ -166,11 +186,13 @@ class _Builder:
     # ------------------------------------------------------------------------- which nodes there are
 
     def find_specs(self) -> None:
-        known = self.registry.specs
+        known, instances = self.registry.specs, self.flat.specs
         for id, entry in self.document.nodes.items():
             if entry.mode == "muted":
                 continue
             spec = known.get(entry.type)
+            if spec is None and entry.mode == "bypassed":
+                spec = instances.get(entry.type)
             if spec is None:
                 self.report_unknown(id, entry)
                 continue
@@ -181,12 +203,16 @@ class _Builder:
         if self.is_full():
             return
         if entry.type not in self.unknown:
-            try:
-                self.registry.get(entry.type)
-            except UnknownNode as error:
-                self.unknown[entry.type] = error
+            told = self.flat.unknown(entry.type)
+            if told is None:
+                try:
+                    self.registry.get(entry.type)
+                except UnknownNode as error:
+                    told = error
+            assert told is not None
+            self.unknown[entry.type] = told
         told = self.unknown[entry.type]
-        self.problem(UnknownNode, told.message, id, hint=told.hint)
+        self.problem(type(told), told.message, id, hint=told.hint)
 
     def upgraded(self, id: str, entry: NodeEntry, spec: NodeSpec) -> NodeEntry:
         version = entry.version or 1
@@ -310,7 +336,10 @@ class _Builder:
         if type_ is not None:
             return type_
         source = self.specs.get(link.node)
-        if link.node not in self.document.nodes:
+        if (fault := self.flat.faults.get(Place(id, name))) is not None:
+            if not self.is_full():
+                self.problems.append(fault)
+        elif link.node not in self.document.nodes:
             self.report_no_node(id, name, link)
         elif source is not None and link.output not in source.outputs:
             self.report_no_output(id, name, link, source)
@@ -411,7 +440,8 @@ class _Builder:
                 message = "no node in the workflow saves or shows anything"
                 self.problems.append(NothingToRun(message, hint="add `SaveImage` or `PreviewImage`"))
             return chosen
-        chosen = tuple(dict.fromkeys([targets] if isinstance(targets, str) else targets))
+        asked = [targets] if isinstance(targets, str) else targets
+        chosen = tuple(dict.fromkeys(inner for id in asked for inner in self.behind_target(id)))
         for id in chosen:
             if id not in active and not self.is_full():
                 hint = did_you_mean(id, active, "give the id of an active node")
@@ -419,6 +449,14 @@ class _Builder:
             elif id in active and active[id].mode != "active" and not self.is_full():
                 self.problem(NothingToRun, f"it is to be run, but it is {active[id].mode}", id, hint="activate it")
         return chosen
+
+    def behind_target(self, id: str) -> Iterable[str]:
+        """What running a node means: the node; of a subgraph what its outputs come from, and what it saves or shows."""
+        if id not in self.flat.inside:
+            return (id,)
+        saving = [inner for inner, spec in self.specs.items() if spec.output_node and inner.startswith(f"{id}/")]
+        active = [inner for inner in saving if self.document.nodes[inner].mode == "active"]
+        return [*self.flat.inside[id], *active] or (id,)
 
 
 _NOTHING: Final[Mapping[str, Type]] = {}

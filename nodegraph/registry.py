@@ -21,6 +21,7 @@ from nodegraph.errors import BadNode, BrokenPack, NameClash, NodegraphError, Unk
 from nodegraph.schema import NodeSpec
 
 BUILTIN = "core"
+RESERVED = "subgraph"
 
 
 @dataclass(slots=True)
@@ -98,6 +99,8 @@ class Registry:
         pack = Pack(name, folder, "")
         if known is not None:
             pack.error = NameClash(f"two packs are called `{name}`: {known.path} and {folder}", hint="rename one folder")
+        elif name == RESERVED:
+            pack.error = BrokenPack(f"no pack can be called `{name}`: types of nodes that begin so are subgraphs", hint="rename the folder")
         elif not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
             pack.error = BrokenPack(f"{name!r} cannot be the name of a pack", hint="rename the folder: letters, digits, _ . -")
         if pack.error is not None:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from nodegraph import events as ev
 from nodegraph.graph import Graph
+from nodegraph.subgraphs import entry_at
 
 
 class Rate(ProgressColumn):
@@ -66,7 +67,7 @@ class Bars:
     def _title(self, id: str) -> str:
         node: Any = self._graph.nodes.get(id)
         document = self._graph.document
-        entry = document.nodes.get(id) if document is not None else None
+        entry = entry_at(document, id) if document is not None else None
         if entry is not None and entry.title:
             return entry.title
         return node.spec.title if node is not None else id

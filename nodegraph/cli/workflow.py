@@ -12,7 +12,7 @@ from nodegraph.document import Document
 from nodegraph.engine import Engine
 from nodegraph.errors import FileMissing, NodegraphError, Problems, did_you_mean
 from nodegraph.graph import Graph
-from nodegraph.overrides import apply_overrides, find_node, parse_override
+from nodegraph.overrides import apply_overrides, find_path, parse_override
 from nodegraph.registry import builtin_folder
 from nodegraph.settings import default_settings
 
@@ -61,7 +61,7 @@ def overridden(engine: Engine, path: Path, arguments: argparse.Namespace) -> tup
         print(f"note: {warning}", file=sys.stderr)
     document = loaded.document
     document = apply_overrides(document, engine.registry, dict(parse_all(document, engine, arguments.sets)))
-    return document, [find_node(document, name) for name in arguments.only] or None
+    return document, ["/".join(find_path(document, name)) for name in arguments.only] or None
 
 
 def parse_all(document: Document, engine: Engine, texts: Sequence[str]) -> list[tuple[str, object]]:

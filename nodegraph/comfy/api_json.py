@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from nodegraph.comfy.aliases import BY_OURS, NOTES, Alias, ForeignInput, alias_for, find_alias
 from nodegraph.comfy.constants import as_text, coerce, describe, is_slot, other_place, unwrap, wrap
@@ -15,10 +15,9 @@ from nodegraph.comfy.converted import Converted, Warnings
 from nodegraph.document import MAX_NODES, Document, Link, NodeEntry
 from nodegraph.errors import BadLink, Cycle, GraphTooLarge, NodegraphError, NotConvertible, Problems, UnknownFormat, shorten
 from nodegraph.graph import handed_on
+from nodegraph.registry import Registry
+from nodegraph.subgraphs import Flat, flatten
 from nodegraph.types import ANY, Type
-
-if TYPE_CHECKING:
-    from nodegraph.registry import Registry
 
 MAX_ID = 500
 _MISSING = object()
@@ -266,13 +265,15 @@ def _no_such_node(id: str, data: Mapping[str, Any]) -> BadLink:
 
 
 def to_api(document: Document, registry: Registry) -> dict[str, Any]:
-    """API JSON of what would run: muted nodes and notes left out, bypassed ones replaced by what they hand on, defaults written out.
+    """API JSON of what would run: muted nodes and notes left out, bypassed ones replaced by what they hand on, subgraphs by what is
+    inside, defaults written out.
 
     Nodes that ComfyUI has are called by its names; others keep their own id as `class_type`. Raises Problems with every link that
     cannot be expressed.
     """
-    writer = _Writer(document, registry)
-    live = {id: entry for id, entry in document.nodes.items() if entry.mode == "active" and entry.type not in NOTES}
+    flat = flatten(document, registry)
+    writer = _Writer(flat, registry)
+    live = {id: entry for id, entry in flat.document.nodes.items() if entry.mode == "active" and entry.type not in NOTES}
     out = {id: writer.node(id, entry) for id, entry in live.items()}
     if writer.problems:
         raise Problems(writer.problems)
@@ -280,10 +281,10 @@ def to_api(document: Document, registry: Registry) -> dict[str, Any]:
 
 
 class _Writer:
-    def __init__(self, document: Document, registry: Registry) -> None:
-        self.nodes = document.nodes
-        self.registry = registry
-        self.problems: list[NodegraphError] = []
+    def __init__(self, flat: Flat, registry: Registry) -> None:
+        self.nodes = flat.document.nodes
+        self.specs = {**flat.specs, **registry.specs}
+        self.problems: list[NodegraphError] = [*flat.problems, *map(flat.located, flat.faults.values())]
 
     def node(self, id: str, entry: NodeEntry) -> dict[str, Any]:
         alias = alias_for(entry.type, entry.inputs) if entry.type in BY_OURS else None
@@ -302,7 +303,7 @@ class _Writer:
 
     def _defaults(self, type_: str, alias: Alias | None) -> dict[str, Any]:
         """ComfyUI wants every value written out, also those left at their defaults."""
-        spec = self.registry.specs.get(type_)
+        spec = self.specs.get(type_)
         if spec is None or alias is None:
             return {}
         given = ((name, spec.inputs[name]) for name in (*alias.by_ours, *alias.fixed) if name in spec.inputs)
@@ -317,7 +318,7 @@ class _Writer:
             return _MISSING
 
     def _wanted(self, type_: str, name: str) -> Type:
-        spec = self.registry.specs.get(type_)
+        spec = self.specs.get(type_)
         return spec.inputs[name].type if spec is not None and name in spec.inputs else ANY
 
     def _resolve(self, value: Any, wanted: Type) -> Any:
@@ -342,7 +343,7 @@ class _Writer:
 
     def _handed_on(self, source: NodeEntry, output: str, wanted: Type) -> Any:
         """What stands for an output of a bypassed node, or _MISSING."""
-        spec = self.registry.specs.get(source.type)
+        spec = self.specs.get(source.type)
         if spec is None:
             fault = f"the bypassed node {shorten(source.type)!r} is of no known type, so what it hands on is unknown"
             raise NotConvertible(fault, hint="remove the node, or install the pack it comes from")
@@ -353,7 +354,7 @@ class _Writer:
 
     def _slot(self, link: Link) -> int:
         type_ = self.nodes[link.node].type
-        alias, spec = BY_OURS.get(type_), self.registry.specs.get(type_)
+        alias, spec = BY_OURS.get(type_), self.specs.get(type_)
         names = alias.outputs if alias is not None else tuple(spec.outputs) if spec is not None else None
         if names is not None and link.output in names:
             return names.index(link.output)

@@ -51,7 +51,16 @@ SAVED: dict[str, Any] = {
     },
     "layout": {"3": {"pos": [420, 80], "size": [280, 320], "color": "#335"}},
     "groups": [{"title": "g"}],
-    "subgraphs": {"s": {}},
+    "subgraphs": {
+        "s": {
+            "name": "S",
+            "inputs": [{"name": "seed", "type": "int", "default": 0, "note": 1}],
+            "outputs": [{"name": "image", "type": "image"}],
+            "nodes": {"out": {"type": "SubgraphOutputs", "inputs": {"image": {"link": ["in", "seed"]}}}},
+            "layout": {"out": {"pos": [1, 2]}},
+            "later": True,
+        }
+    },
     "meta": {"title": "..."},
     "viewport": {"zoom": 2.5},
 }
@@ -168,7 +177,13 @@ def test_a_document_is_read_with_its_links() -> None:
         {"note": {"of": "a later version"}},
     )
     assert found.nodes["4"] == NodeEntry("LoadCheckpoint")
-    assert found.rest == {"groups": [{"title": "g"}], "subgraphs": {"s": {}}, "viewport": {"zoom": 2.5}}
+    assert found.rest == {"groups": [{"title": "g"}], "viewport": {"zoom": 2.5}}
+    subgraph = found.subgraphs["s"]
+    assert subgraph.name == "S"
+    assert subgraph.inputs["seed"].has_default
+    assert not subgraph.outputs["image"].has_default
+    assert subgraph.nodes["out"].inputs == {"image": Link("in", "seed")}
+    assert subgraph.rest == {"layout": {"out": {"pos": [1, 2]}}, "later": True}
 
 
 def test_nothing_is_lost_when_a_document_is_written_again() -> None:

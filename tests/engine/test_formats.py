@@ -29,7 +29,7 @@ OURS = Document(
     },
     {"1": {"pos": [1, 2]}},
     {"title": "☃"},
-    {"groups": [], "subgraphs": {}},
+    {"groups": []},
 )
 
 

@@ -125,4 +125,4 @@ def test_a_value_of_an_unknown_input_is_json_or_text(raw: str, value: Any) -> No
 
 
 def test_a_node_can_be_found_alone() -> None:
-    assert find_node(DOCUMENT, "second word") == "4"
+    assert find_node(DOCUMENT.nodes, "second word") == "4"

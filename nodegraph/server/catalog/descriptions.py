@@ -274,7 +274,8 @@ def _type(data: Any, known: Sockets) -> Type:
 def needs_upgrade(document: Document, registry: Registry) -> bool:
     """Whether some node was saved by an older version of its pack, whose own code carries it over: a worker must do that first."""
     specs = registry.specs
-    for entry in document.nodes.values():
+    nodes = chain(document.nodes.values(), *(subgraph.nodes.values() for subgraph in document.subgraphs.values()))
+    for entry in nodes:
         spec = specs.get(entry.type)
         if spec is not None and spec.upgrade is not None and entry.mode != "muted" and (entry.version or spec.version) < spec.version:
             return True

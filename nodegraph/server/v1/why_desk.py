@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from nodegraph.document import parse_document
 from nodegraph.errors import shorten
 from nodegraph.server import keys
 from nodegraph.server.queue.errors import UnknownJob
@@ -17,6 +18,7 @@ from nodegraph.server.v1.faults import WorkerAway
 from nodegraph.server.v1.operation import operation
 from nodegraph.server.v1.runs_desk import job_of, service_of
 from nodegraph.server.v1.trace import trace_of
+from nodegraph.subgraphs import entry_at
 
 if TYPE_CHECKING:
     from nodegraph.server.queue.service import Service
@@ -113,11 +115,12 @@ def explained(document: Mapping[str, Any], reasons: Mapping[str, list[str]], eve
     done = {event.data["node"]: event.data for event in events if event.data.get("event") in ("node_finished", "node_failed")}
     cached = {id for event in events if event.data.get("event") == "run_started" for id in event.data.get("cached", ())}
     found: list[shapes.Explained] = []
+    parsed = parse_document(document)
     for id, lines in reasons.items():
-        node = document["nodes"].get(id)
+        node = entry_at(parsed, id)
         if node is not None:
             told = done.get(id, {"cached": True} if id in cached else None)
             ran = None if told is None else not told.get("cached", False)
             said = [AT_HAND] if ran is False else list(lines) or [NOT_KEPT]
-            found.append({"node": id, "type": node["type"], "ran": ran, "seconds": told.get("seconds") if told else None, "reasons": said})
+            found.append({"node": id, "type": node.type, "ran": ran, "seconds": told.get("seconds") if told else None, "reasons": said})
     return found
