@@ -164,6 +164,7 @@ class _Builder:
         pack, version = node.properties.get("cnr_id") or node.properties.get("aux_id"), node.properties.get("ver")
         if isinstance(pack, str) and pack != "comfy-core" and len(pack) <= 200:
             self.requires["packs"][pack] = version[:100] if isinstance(version, str) else ""
+            self.requires.setdefault("nodes", {})[node.type] = pack
         models = node.properties.get("models")
         for model in models if isinstance(models, list) else ():
             if isinstance(model, dict) and isinstance(model.get("name"), str) and isinstance(model.get("directory"), str):

@@ -5,6 +5,7 @@ import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { attachKeys } from './gestures/keys';
 import { start } from './state/actions';
+import { keepThumbnails } from './state/files';
 import { App } from './view/App';
 import { Catcher } from './view/Catcher';
 
@@ -17,4 +18,5 @@ createRoot(document.getElementById('root')!).render(
     </Catcher>
   </StrictMode>,
 );
+keepThumbnails();
 void start();

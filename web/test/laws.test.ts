@@ -6,6 +6,7 @@ import { duplicateNodes } from '../src/document/edits/clipboard';
 import { addGroup, changeGroup, deleteGroups } from '../src/document/edits/groups';
 import { connect, disconnect, leadVia, resetInput, setInput } from '../src/document/edits/links';
 import { addNode, deleteNodes, moveNodes, resizeNode, setColor, setTitle, toggleCollapsed, toggleMode } from '../src/document/edits/nodes';
+import { replaceDocument } from '../src/document/edits/whole';
 import { type History, perform, redo, startHistory, undo } from '../src/document/history';
 import { inferenceOf } from '../src/document/inference';
 import { checkDocument, type Doc, linksInto, readDocument, writeDocument } from '../src/document/model';
@@ -21,6 +22,8 @@ const START: Doc = {
   }),
   meta: { title: 'laws', more: { a: 1 } },
 };
+
+const OTHER: Doc = { ...doc({ sum: ['Sum', { a: 1 }], blur: ['Blur', { radius: 4 }] }), groups: [{ title: 'g', bounding: [0, 0, 1, 1] }] };
 
 type Step = (edit: Edit) => void;
 type Act = (pick: (i: number) => string, a: number, b: number) => Step;
@@ -57,6 +60,7 @@ const ACTS: readonly Act[] = [
   (_, a, b) => (edit) => addGroup(edit, [{ x: a, y: b, width: 10, height: 10 }], `g${a}`),
   (_, a, b) => (edit) => changeGroup(edit, a % 3, { title: `h${b}` }),
   (_, a) => (edit) => deleteGroups(edit, [a % 3]),
+  (_, __, b) => (edit) => replaceDocument(edit, b % 2 ? OTHER : START),
 ];
 
 const steps = fc.array(fc.tuple(fc.nat(ACTS.length - 1), fc.nat(40), fc.nat(40)), { maxLength: 40 });

@@ -16,7 +16,10 @@ function put(start: Doc, path: string, value?: unknown): Doc {
   const copy = structuredClone(start) as unknown as JsonObject;
   const keys = path.split('/');
   let at = copy;
-  for (const key of keys.slice(0, -1)) at = (at[key] ??= {}) as JsonObject;
+  for (const key of keys.slice(0, -1)) {
+    at[key] ??= {};
+    at = at[key] as JsonObject;
+  }
   if (value === undefined) delete at[keys.at(-1)!];
   else at[keys.at(-1)!] = value as never;
   return checkDocument(copy);

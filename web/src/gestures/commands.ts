@@ -4,8 +4,8 @@ import { addGroup, deleteGroups } from '../document/edits/groups';
 import { disconnect } from '../document/edits/links';
 import { deleteNodes, moveNodes, toggleCollapsed, toggleMode } from '../document/edits/nodes';
 import { type Alignment, align, arrange, type Box } from '../document/geometry';
-import { NotAWorkflow, type Point, readDocument, titleOf, writeDocument } from '../document/model';
-import { attempt, cancelRun, download, importFile, run, saveTab } from '../state/actions';
+import { NotAWorkflow, type Point, readDocument } from '../document/model';
+import { attempt, cancelRun, run } from '../state/actions';
 import {
   change,
   currentCatalog,
@@ -20,7 +20,10 @@ import {
   undoStep,
   useEditor,
 } from '../state/editor';
+import { exportComfy, exportJson, exportPicture, exportScript } from '../state/exports';
+import { saveTab } from '../state/files';
 import { endOfEdge } from '../state/flow';
+import { importFile } from '../state/imports';
 
 /** What commands need to know of the canvas: given by the view. */
 export interface Canvas {
@@ -131,11 +134,6 @@ function chooseFile(): void {
   input.click();
 }
 
-function exportJson(): void {
-  const doc = currentDoc();
-  download(`${titleOf(doc)}.json`, `${writeDocument(doc)}\n`);
-}
-
 function toggleTheme(): void {
   const next = document.documentElement.dataset['theme'] === 'light' ? 'dark' : 'light';
   document.documentElement.dataset['theme'] = next;
@@ -181,7 +179,11 @@ export const COMMANDS: readonly Command[] = [
   command('gallery', 'Templates', 'File', 'Alt+G', () => show({ kind: 'gallery' })),
   command('files', 'Saved workflows', 'File', 'W', () => change({ panel: useEditor.getState().panel === 'files' ? null : 'files' })),
   command('import', 'Open a file', 'File', 'Mod+O', chooseFile),
-  command('export', 'Download as JSON', 'File', 'Mod+E', exportJson),
+  command('export', 'Export as JSON', 'File', 'Mod+E', exportJson),
+  command('export-comfy', 'Export as ComfyUI API JSON', 'File', '', () => void exportComfy()),
+  command('export-picture', 'Export as a picture (PNG)', 'File', 'Shift+Mod+E', () => void exportPicture()),
+  command('export-script', 'Export as a Python script', 'File', '', () => void exportScript()),
+  command('api', 'Documentation of the API', 'View', '', () => void window.open('api/v1/docs', '_blank', 'noopener')),
 ];
 
 export function commandOf(id: string): Command {

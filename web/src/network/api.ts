@@ -12,6 +12,7 @@ import type {
   Run,
   RunPage,
   RunRequest,
+  Script,
   Template,
   Templates,
   Verdict,
@@ -98,6 +99,18 @@ export const api = {
   versions: async (name: string): Promise<Versions['versions']> =>
     (await call<Versions>('GET', `${BASE}/workflows/${part(name)}/versions`)).versions,
 
+  rename: (name: string, to: string, etag: string): Promise<Kept> =>
+    call('PATCH', `${BASE}/workflows/${part(name)}`, { body: { name: to }, headers: { 'If-Match': etag } }),
+
+  /** Its versions stay. */
+  remove: (name: string, etag: string): Promise<null> =>
+    call('DELETE', `${BASE}/workflows/${part(name)}`, { headers: { 'If-Match': etag } }),
+
+  restore: (name: string, version: number): Promise<Kept> => call('POST', `${BASE}/workflows/${part(name)}/restore/${version}`),
+
+  setThumbnail: (name: string, picture: Blob): Promise<Kept> =>
+    call('PUT', `${BASE}/workflows/${part(name)}/thumbnail`, { blob: picture, headers: { 'Content-Type': picture.type } }),
+
   async version(name: string, number: number): Promise<Doc> {
     const found = await call<{ workflow: Json }>('GET', `${BASE}/workflows/${part(name)}/versions/${number}`);
     return checkDocument(found.workflow);
@@ -113,15 +126,24 @@ export const api = {
   toComfy: async (doc: Doc): Promise<Json> =>
     (await call<{ workflow: Json }>('POST', `${BASE}/convert`, { body: { workflow: doc, to: 'comfyui-api' } })).workflow,
 
+  script: async (doc: Doc): Promise<string> => (await call<Script>('POST', `${BASE}/script`, { body: { workflow: doc } })).script,
+
   check: (doc: Doc, signal: AbortSignal): Promise<Verdict> => call('POST', `${BASE}/check`, { body: { workflow: doc }, signal }),
 
   submit: (doc: Doc, request: Omit<RunRequest, 'workflow'>): Promise<Accepted> =>
     call('POST', `${BASE}/runs`, { body: { ...request, workflow: doc } }),
 
   run: (id: string): Promise<Run> => call('GET', `${BASE}/runs/${part(id)}`),
-  runs: (limit: number): Promise<RunPage> => call('GET', `${BASE}/runs?limit=${limit}`),
+  /** A page of runs, the newest first. `status`: several with commas between; all if empty. */
+  runs: (limit: number, offset = 0, status = ''): Promise<RunPage> =>
+    call('GET', `${BASE}/runs?${new URLSearchParams({ limit: `${limit}`, offset: `${offset}`, ...(status && { status }) })}`),
   cancel: (id: string): Promise<Run> => call('POST', `${BASE}/runs/${part(id)}/cancel`),
   toFront: (id: string): Promise<Run> => call('PATCH', `${BASE}/runs/${part(id)}`, { body: { front: true } }),
+  /** Where it waits: smaller numbers run first. */
+  moveTo: (id: string, number: number): Promise<Run> => call('PATCH', `${BASE}/runs/${part(id)}`, { body: { number } }),
+  retry: (id: string): Promise<Run> => call('POST', `${BASE}/runs/${part(id)}/retry`),
+  forget: (id: string): Promise<null> => call('DELETE', `${BASE}/runs/${part(id)}`),
+  clearQueue: (): Promise<null> => call('POST', `${BASE}/queue/clear`),
   queue: (): Promise<Queue> => call('GET', `${BASE}/queue`),
   pause: (paused: boolean): Promise<Queue> => call('POST', `${BASE}/queue/${paused ? 'pause' : 'resume'}`),
 

@@ -3,11 +3,11 @@
 import { Catalog } from '../document/catalog';
 import type { Edit } from '../document/change';
 import { setInput } from '../document/edits/links';
-import { get, isObject, type Json, parseJson } from '../document/json';
-import { asLink, checkDocument, type Doc, NotAWorkflow, titleOf, writeDocument } from '../document/model';
+import { get, type Json, parseJson } from '../document/json';
+import { asLink, checkDocument, type Doc, titleOf, writeDocument } from '../document/model';
 import { ApiError, api } from '../network/api';
 import { claim, drafts } from '../network/drafts';
-import type { ErrorJson, Kept } from '../wire';
+import type { ErrorJson } from '../wire';
 import {
   activate,
   change,
@@ -17,7 +17,6 @@ import {
   freshId,
   isDirty,
   isUntouched,
-  markSaved,
   newTab,
   openTab,
   perform,
@@ -158,94 +157,6 @@ function keepChecking(): void {
     if (docIn(now) !== docIn(before)) soon();
   });
   soon();
-}
-
-// ------------------------------------------------------------------------------------------------ files
-
-export async function openTemplate(name: string): Promise<void> {
-  const doc = await attempt(() => api.template(name));
-  if (doc === null) return;
-  newTab(doc);
-  show(null);
-}
-
-export async function openSaved(name: string): Promise<void> {
-  const open = useEditor.getState().tabs.find((tab) => tab.name === name);
-  if (open !== undefined) {
-    activate(open.id);
-    return;
-  }
-  const found = await attempt(() => api.workflow(name));
-  if (found !== null) newTab(found.doc, name, found.kept.etag);
-}
-
-/** Saves under the present name, or asks for one. */
-export async function saveTab(id: string): Promise<void> {
-  const tab = useEditor.getState().tabs.find((one) => one.id === id);
-  if (tab === undefined) return;
-  if (tab.name === null) show({ kind: 'save', tab: id });
-  else await saveAs(id, tab.name, tab.etag);
-}
-
-/** `etag`: what may be replaced; null: nothing. */
-export async function saveAs(id: string, name: string, etag: string | null): Promise<void> {
-  const tab = useEditor.getState().tabs.find((one) => one.id === id);
-  if (tab === undefined) return;
-  const { doc } = tab.history;
-  try {
-    const kept: Kept = await api.save(name, doc, etag);
-    markSaved(id, kept.name, kept.etag, doc);
-    show(null);
-    tell(`Saved “${kept.name}”, version ${kept.version}`);
-  } catch (error) {
-    if (error instanceof ApiError && error.status === 412) {
-      markName(id, name);
-      show({ kind: 'stale', tab: id, etag: error.present?.etag ?? null });
-    } else {
-      const told = explain(error);
-      tell(told.message, 'error', told.hint);
-    }
-  }
-}
-
-function markName(id: string, name: string): void {
-  useEditor.setState((state) => ({ tabs: state.tabs.map((tab) => (tab.id === id ? { ...tab, name } : tab)) }));
-}
-
-/** A file that was dropped or chosen: our JSON here, everything else with the server's help. */
-export async function importFile(file: File): Promise<void> {
-  await attempt(async () => {
-    const isPicture = file.type.startsWith('image/');
-    if (file.size > 64 * 2 ** 20) throw new NotAWorkflow([`${file.name} is too large: at most 64 MiB are taken`]);
-    if (isPicture) await importWith(file, file);
-    else await importText(await file.text(), file);
-  });
-}
-
-async function importText(text: string, file: File): Promise<void> {
-  let data: Json;
-  try {
-    data = parseJson(text.replace(/^\uFEFF/, ''));
-  } catch {
-    throw new NotAWorkflow([`${file.name} is not JSON`]);
-  }
-  if (isObject(data) && 'nodegraph' in data) newTab(checkDocument(data));
-  else await importWith(data, file);
-}
-
-async function importWith(workflow: Json | Blob, file: File): Promise<void> {
-  const found = await api.convert(workflow);
-  newTab(
-    titleOf(found.doc) === 'Untitled' ? { ...found.doc, meta: { ...found.doc.meta, title: file.name.replace(/\.\w+$/, '') } } : found.doc,
-  );
-  if (found.warnings.length > 0) tell(`Not everything could be taken over unchanged (${found.warnings.length})`, 'info', found.warnings[0]);
-}
-
-export function download(name: string, content: string, type = 'application/json'): void {
-  const url = URL.createObjectURL(new Blob([content], { type }));
-  const anchor = Object.assign(document.createElement('a'), { href: url, download: name });
-  anchor.click();
-  setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
 
 // ------------------------------------------------------------------------------------------------ running

@@ -3,6 +3,7 @@ import { create } from 'zustand';
 import { type Catalog, EMPTY_CATALOG } from '../document/catalog';
 import type { Edit } from '../document/change';
 import { type History, perform as performed, redo, startHistory, undo } from '../document/history';
+import type { Missing } from '../document/missing';
 import { type Doc, emptyDocument, type Point, titleOf } from '../document/model';
 import type { PaintTarget, Picture } from '../document/picture';
 import type { Loose } from '../document/search';
@@ -29,12 +30,28 @@ export interface Notice {
   readonly tone: 'info' | 'error';
   readonly text: string;
   readonly hint?: string;
+  readonly action?: NoticeAction;
+}
+
+/** What can be done about a notice at once: undo, for instance. */
+export interface NoticeAction {
+  readonly label: string;
+  readonly run: () => void;
+}
+
+/** What became of a workflow of another program. */
+export interface Report {
+  readonly file: string;
+  readonly format: string;
+  readonly warnings: readonly string[];
+  readonly missing: readonly Missing[];
 }
 
 export type Dialog =
   | { readonly kind: 'gallery' | 'keys' }
   | { readonly kind: 'save'; readonly tab: string }
-  | { readonly kind: 'stale'; readonly tab: string; readonly etag: string | null }
+  | { readonly kind: 'stale'; readonly tab: string; readonly name: string; readonly etag: string | null }
+  | { readonly kind: 'report'; readonly report: Report }
   | { readonly kind: 'viewer'; readonly pictures: readonly Picture[]; readonly at: number }
   | { readonly kind: 'paint'; readonly target: PaintTarget };
 
@@ -119,7 +136,12 @@ function changeTab(id: string, change: (tab: Tab) => Partial<Tab>): void {
 
 /** One step of the user on the workflow in front. `key`: steps with the same one that follow quickly become one. */
 export function perform(label: string, edit: (edit: Edit) => void, key = ''): void {
-  changeTab(useEditor.getState().active, (tab) => ({ history: performed(tab.history, label, edit, key, Date.now()) }));
+  performOn(useEditor.getState().active, label, edit, key);
+}
+
+/** The same on any workflow that is open. */
+export function performOn(id: string, label: string, edit: (edit: Edit) => void, key = ''): void {
+  changeTab(id, (tab) => ({ history: performed(tab.history, label, edit, key, Date.now()) }));
 }
 
 function step(move: (history: History) => History): void {
@@ -194,10 +216,16 @@ export function titleOfTab(tab: Tab): string {
 
 let notices = 0;
 
-export function tell(text: string, tone: Notice['tone'] = 'info', hint?: string): void {
-  const notice: Notice = { id: ++notices, tone, text, ...(hint === undefined ? {} : { hint }) };
+export function tell(text: string, tone: Notice['tone'] = 'info', hint?: string, action?: NoticeAction): void {
+  const notice: Notice = {
+    id: ++notices,
+    tone,
+    text,
+    ...(hint === undefined ? {} : { hint }),
+    ...(action === undefined ? {} : { action }),
+  };
   set((state) => ({ notices: [...state.notices.slice(-3), notice] }));
-  setTimeout(() => dismiss(notice.id), tone === 'error' ? 12_000 : 4000);
+  setTimeout(() => dismiss(notice.id), tone === 'error' || action !== undefined ? 12_000 : 4000);
 }
 
 export function dismiss(id: number): void {

@@ -192,7 +192,7 @@ function handles(data: NodeData): NonNullable<FlowNode['handles']> {
 }
 
 /** Outputs that links use of nodes that are not installed: all that is known of them. */
-function usedOutputs(doc: Doc, catalog: Catalog): Map<string, string[]> {
+export function usedOutputs(doc: Doc, catalog: Catalog): Map<string, string[]> {
   const found = new Map<string, string[]>();
   for (const entry of Object.values(doc.nodes)) {
     for (const [, link] of linksInto(entry)) {

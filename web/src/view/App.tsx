@@ -60,10 +60,24 @@ function Notices(): ReactElement {
   return (
     <div className="notices" role="status" aria-live="polite">
       {notices.map((notice) => (
-        <button type="button" key={notice.id} className={`notice ${notice.tone}`} onClick={() => dismiss(notice.id)}>
-          <span>{notice.text}</span>
-          {notice.hint && <small>{notice.hint}</small>}
-        </button>
+        <div key={notice.id} className={`notice ${notice.tone}`}>
+          <button type="button" title="Dismiss" className="notice-text" onClick={() => dismiss(notice.id)}>
+            <span>{notice.text}</span>
+            {notice.hint && <small>{notice.hint}</small>}
+          </button>
+          {notice.action && (
+            <button
+              type="button"
+              className="button small"
+              onClick={() => {
+                notice.action?.run();
+                dismiss(notice.id);
+              }}
+            >
+              {notice.action.label}
+            </button>
+          )}
+        </div>
       ))}
     </div>
   );

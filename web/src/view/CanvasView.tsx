@@ -24,9 +24,9 @@ import {
 } from '../gestures/canvas';
 import { attachCanvas } from '../gestures/commands';
 import { dropOnNode } from '../gestures/pictures';
-import { importFile } from '../state/actions';
 import { change, docOf, useEditor } from '../state/editor';
 import { boxesOf, Flow, type FlowEdge, type FlowGroup, type FlowNode } from '../state/flow';
+import { importFile } from '../state/imports';
 import { useRuns } from '../state/runs';
 import { GroupView } from './GroupView';
 import { LinkView } from './LinkView';

@@ -2,11 +2,12 @@
 import { type FormEvent, type ReactElement, useState } from 'react';
 import { COMMANDS } from '../gestures/commands';
 import { keyName } from '../gestures/keys';
-import { api } from '../network/api';
-import { attempt, saveAs } from '../state/actions';
-import { type Dialog, newTab, show, useEditor } from '../state/editor';
+import { show, useEditor } from '../state/editor';
+import { saveAs } from '../state/files';
 import { Frame } from './Frame';
 import { Gallery } from './Gallery';
+import { ReportDialog } from './ReportDialog';
+import { StaleDialog } from './StaleDialog';
 import { PictureDialog } from './pictures/PictureDialog';
 
 export function Dialogs(): ReactElement | null {
@@ -23,6 +24,8 @@ export function Dialogs(): ReactElement | null {
     case 'viewer':
     case 'paint':
       return <PictureDialog dialog={dialog} />;
+    case 'report':
+      return <ReportDialog dialog={dialog} />;
     default:
       return null;
   }
@@ -100,34 +103,6 @@ function SaveDialog({ tab }: { readonly tab: string }): ReactElement {
           </button>
         </div>
       </form>
-    </Frame>
-  );
-}
-
-function StaleDialog({ dialog }: { readonly dialog: Extract<Dialog, { kind: 'stale' }> }): ReactElement {
-  const name = useEditor((state) => state.tabs.find((one) => one.id === dialog.tab)?.name ?? '');
-  const openTheirs = async (): Promise<void> => {
-    const found = await attempt(() => api.workflow(name));
-    if (found !== null) newTab(found.doc, name, found.kept.etag);
-    show(null);
-  };
-  return (
-    <Frame title="There is another version">
-      <p>
-        “{name}” on the server is not the one you began with: somebody saved it meanwhile, or there is one of that name already. Nothing was
-        written.
-      </p>
-      <div className="buttons">
-        <button type="button" className="button" onClick={() => void openTheirs()}>
-          Open that one beside
-        </button>
-        <button type="button" className="button" onClick={() => show({ kind: 'save', tab: dialog.tab })}>
-          Save mine under another name
-        </button>
-        <button type="button" className="button primary" onClick={() => void saveAs(dialog.tab, name, dialog.etag)}>
-          Save mine as its next version
-        </button>
-      </div>
     </Frame>
   );
 }

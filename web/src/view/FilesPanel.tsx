@@ -2,8 +2,9 @@
 import { RotateCcw } from 'lucide-react';
 import { type ReactElement, useEffect, useState } from 'react';
 import { api } from '../network/api';
-import { attempt, openSaved } from '../state/actions';
+import { attempt } from '../state/actions';
 import { newTab } from '../state/editor';
+import { openSaved } from '../state/files';
 import type { Kept, Version } from '../wire';
 import { ago } from './ago';
 import { Tool } from './TopBar';

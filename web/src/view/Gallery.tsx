@@ -1,8 +1,9 @@
 /** The workflows that are shipped, to begin with. */
 import { type ReactElement, useEffect, useState } from 'react';
 import { api } from '../network/api';
-import { attempt, openTemplate } from '../state/actions';
+import { attempt } from '../state/actions';
 import { newTab, show } from '../state/editor';
+import { openTemplate } from '../state/files';
 import type { Template } from '../wire';
 import { Frame } from './Frame';
 
