@@ -6,9 +6,9 @@ import { show, useEditor } from '../state/editor';
 import { saveAs } from '../state/files';
 import { Frame } from './Frame';
 import { Gallery } from './Gallery';
+import { PictureDialog } from './pictures/PictureDialog';
 import { ReportDialog } from './ReportDialog';
 import { StaleDialog } from './StaleDialog';
-import { PictureDialog } from './pictures/PictureDialog';
 
 export function Dialogs(): ReactElement | null {
   const dialog = useEditor((state) => state.dialog);
