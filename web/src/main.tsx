@@ -6,10 +6,11 @@ import { createRoot } from 'react-dom/client';
 import { attachKeys } from './gestures/keys';
 import { start } from './state/actions';
 import { keepThumbnails } from './state/files';
+import { startPreferences } from './state/preferences';
 import { App } from './view/App';
 import { Catcher } from './view/Catcher';
 
-document.documentElement.dataset['theme'] = localStorage.getItem('theme') ?? 'dark';
+startPreferences();
 attachKeys();
 createRoot(document.getElementById('root')!).render(
   <StrictMode>

@@ -3,9 +3,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Edit } from '../src/document/change';
 import { duplicateNodes } from '../src/document/edits/clipboard';
-import { addGroup, changeGroup, deleteGroups } from '../src/document/edits/groups';
+import { addGroup, changeGroup, deleteGroups, fitGroup } from '../src/document/edits/groups';
 import { connect, disconnect, leadVia, resetInput, setInput } from '../src/document/edits/links';
 import { addNode, deleteNodes, moveNodes, resizeNode, setColor, setTitle, toggleCollapsed, toggleMode } from '../src/document/edits/nodes';
+import { addReroute, moveReroute, moveReroutes, removeReroute } from '../src/document/edits/reroutes';
 import { replaceDocument } from '../src/document/edits/whole';
 import { type History, perform, redo, startHistory, undo } from '../src/document/history';
 import { inferenceOf } from '../src/document/inference';
@@ -57,6 +58,22 @@ const ACTS: readonly Act[] = [
   (pick, a, b) => (edit) => toggleMode(edit, [pick(a), pick(b)], a % 2 ? 'muted' : 'bypassed'),
   (pick, a, b) => (edit) => leadVia(edit, pick(a), 'image', b % 2 ? [[a, b]] : []),
   (pick, a, b) => (edit) => void duplicateNodes(edit, [pick(a), pick(b)]),
+  (pick, a, b) => (edit) =>
+    addReroute(
+      edit,
+      pick(a),
+      'image',
+      [
+        [0, 0],
+        [a, b],
+      ],
+      [b, a],
+    ),
+  (pick, a, b) => (edit) => moveReroute(edit, pick(a), 'image', b % 2, [a, b]),
+  (pick, a, b) => (edit) => removeReroute(edit, pick(a), 'image', b % 2),
+  (pick, a, b) => (edit) => moveReroutes(edit, { [pick(a)]: [a, b], [pick(b)]: [b, a] }),
+  (_, a, b) => (edit) => fitGroup(edit, a % 3, [{ x: a, y: b, width: 20, height: 10 }]),
+  (pick, a, b) => (edit) => void duplicateNodes(edit, [pick(a)], [b % 3]),
   (_, a, b) => (edit) => addGroup(edit, [{ x: a, y: b, width: 10, height: 10 }], `g${a}`),
   (_, a, b) => (edit) => changeGroup(edit, a % 3, { title: `h${b}` }),
   (_, a) => (edit) => deleteGroups(edit, [a % 3]),

@@ -1,9 +1,10 @@
 /** Gestures on the canvas: what React Flow reports becomes edits of the workflow. */
 import type { Connection, EdgeChange, FinalConnectionState, HandleType, NodeChange } from '@xyflow/react';
 import type { Edit } from '../document/change';
-import { changeGroup, isInside } from '../document/edits/groups';
+import { changeGroup, isInside, isNested } from '../document/edits/groups';
 import { connect, disconnect } from '../document/edits/links';
 import { moveNodes, resizeNode } from '../document/edits/nodes';
+import { moveReroutes } from '../document/edits/reroutes';
 import { snap } from '../document/geometry';
 import { inferenceOf } from '../document/inference';
 import { get } from '../document/json';
@@ -52,13 +53,14 @@ function selectBy(changes: NodeChange<FlowNode | FlowGroup>[]): void {
 /** What lies in a dragged group goes with it. */
 function carry(places: Record<string, Point>, nodes: Nodes): void {
   const doc = currentDoc();
-  for (const id of Object.keys(places).filter((name) => name.startsWith('group:'))) {
+  for (const id of Object.keys(places).filter((name) => name.startsWith('group:') && carried[name] === undefined)) {
     const group = doc.groups[Number(id.slice(6))];
     if (group === undefined) continue;
     if (!Object.values(carried).some((one) => one.group === id)) {
       for (const [inner, box] of Object.entries(boxesOf(nodes))) {
-        const own = places[inner] !== undefined || inner.startsWith('group:');
-        if (!own && isInside(group, box))
+        const frame = inner.startsWith('group:') ? doc.groups[Number(inner.slice(6))] : undefined;
+        const lies = frame === undefined ? isInside(group, box) : frame !== group && isNested(group, frame);
+        if (places[inner] === undefined && lies)
           carried[inner] = { group: id, from: [box.x, box.y], start: [group.bounding[0], group.bounding[1]] };
       }
     }
@@ -75,7 +77,9 @@ function commit(places: Readonly<Record<string, Point>>, sizes: Readonly<Record<
     for (const [id, size] of Object.entries(sizes)) {
       if (!id.startsWith('group:')) resizeNode(edit, id, size);
     }
-    moveNodes(edit, Object.fromEntries(Object.entries(places).filter(([id]) => !id.startsWith('group:'))));
+    const nodes = Object.fromEntries(Object.entries(places).filter(([id]) => !id.startsWith('group:')));
+    moveReroutes(edit, nodes);
+    moveNodes(edit, nodes);
     for (const index of groupsIn(places, sizes)) moveGroup(edit, index, places[`group:${index}`], sizes[`group:${index}`]);
   });
   change({ moving: {}, sizing: {} });
@@ -148,7 +152,7 @@ export function onConnectStart(node: string | null, handle: string | null, type:
   if (node !== null && handle !== null && type !== null) change({ loose: looseEnd(node, handle, type) });
 }
 
-function looseEnd(node: string, name: string, type: HandleType): Palette['loose'] {
+export function looseEnd(node: string, name: string, type: HandleType): Palette['loose'] {
   const catalog = currentCatalog();
   const view = inferenceOf(currentDoc(), catalog);
   if (type === 'source') return { side: 'output', type: view.outputType({ node, output: name }), node, name };
@@ -161,9 +165,23 @@ function looseEnd(node: string, name: string, type: HandleType): Palette['loose'
 export function onConnectEnd(state: FinalConnectionState, screen: Point, flow: Point): void {
   const { loose } = useEditor.getState();
   change({ loose: null });
-  if (loose === null || state.isValid === true || state.toHandle !== null) return;
+  if (loose === null || state.isValid === true) return;
+  if (state.toHandle?.id && state.toNode !== null && state.toNode.id !== loose.node) {
+    refuse(loose, state.toNode.id, state.toHandle.id, state.toHandle.type);
+    return;
+  }
+  const under = loose.side === 'output' ? document.elementFromPoint(...(screen as [number, number])) : null;
+  const input = under?.closest<HTMLElement>('[data-input]')?.dataset['input'];
   if (state.toNode === null) change({ palette: { screen, flow, loose } });
-  else if (state.toNode.id !== loose.node) connectToNode(loose, state.toNode.id);
+  else if (state.toNode.id === loose.node) return;
+  else if (input !== undefined) joinLoose(loose, state.toNode.id, input);
+  else connectToNode(loose, state.toNode.id);
+}
+
+/** Says why the end that a link was dropped on does not take it. */
+function refuse(loose: NonNullable<Palette['loose']>, id: string, handle: string, type: HandleType): void {
+  if ((type === 'source') === (loose.side === 'output')) tell(`Not connected: both ends are ${loose.side}s`);
+  else joinLoose(loose, id, handle);
 }
 
 function connectToNode(loose: NonNullable<Palette['loose']>, id: string): void {
@@ -184,4 +202,13 @@ export function joinLoose(loose: NonNullable<Palette['loose']>, id: string, name
   const verdict = inferenceOf(currentDoc(), currentCatalog()).canConnect(from, node, input);
   if (verdict.ok) perform('Connect', (edit) => connect(edit, from, node, input));
   else tell(`Not connected: ${verdict.reason}`);
+}
+
+/** Puts a new node, fed by what the link carries, into the link: its first output that fits goes on. */
+export function splice(id: string, into: { readonly node: string; readonly input: string }): void {
+  const spec = currentCatalog().spec(get(currentDoc().nodes, id)?.type ?? '');
+  const view = inferenceOf(currentDoc(), currentCatalog());
+  const output = Object.keys(spec?.outputs ?? {}).find((name) => view.canConnect({ node: id, output: name }, into.node, into.input).ok);
+  if (output === undefined) tell('Nothing that it gives fits where the link went');
+  else perform('Connect', (edit) => connect(edit, { node: id, output }, into.node, into.input));
 }

@@ -24,42 +24,17 @@ import { exportComfy, exportJson, exportPicture, exportScript } from '../state/e
 import { saveTab } from '../state/files';
 import { endOfEdge } from '../state/flow';
 import { importFile } from '../state/imports';
-
-/** What commands need to know of the canvas: given by the view. */
-export interface Canvas {
-  readonly boxes: () => Readonly<Record<string, Box>>;
-  readonly pointer: () => { screen: Point; flow: Point };
-  readonly fit: (ids?: readonly string[]) => void;
-  readonly zoom: (by: number) => void;
-}
-
-let canvas: Canvas = {
-  boxes: () => ({}),
-  pointer: () => ({ screen: [0, 0], flow: [0, 0] }),
-  fit: () => undefined,
-  zoom: () => undefined,
-};
+import { CANVAS_COMMANDS } from './canvasCommands';
+import { type Command, canvas, command } from './command';
+import { MOVES } from './moving';
 
 /** Where the pointer is on the canvas. */
 export function pointerPlace(): Point {
-  return canvas.pointer().flow;
-}
-
-export function attachCanvas(one: Canvas): void {
-  canvas = one;
-}
-
-export interface Command {
-  readonly id: string;
-  readonly label: string;
-  readonly section: 'Edit' | 'Nodes' | 'View' | 'Run' | 'File';
-  /** `Mod` is Ctrl, or Cmd on a Mac; the first is shown in menus */
-  readonly keys: readonly string[];
-  readonly run: () => void;
+  return canvas().pointer().flow;
 }
 
 function selectedBoxes(): Record<string, Box> {
-  const boxes = canvas.boxes();
+  const boxes = canvas().boxes();
   return Object.fromEntries(selectedNodes().flatMap((id) => (boxes[id] === undefined ? [] : [[id, boxes[id]]])));
 }
 
@@ -78,8 +53,8 @@ function lineUp(how: Alignment): void {
 }
 
 function tidy(): void {
-  perform('Arrange', (edit) => moveNodes(edit, arrange(edit.doc, canvas.boxes())));
-  setTimeout(() => canvas.fit(), 50);
+  perform('Arrange', (edit) => moveNodes(edit, arrange(edit.doc, canvas().boxes())));
+  setTimeout(() => canvas().fit(), 50);
 }
 
 function group(): void {
@@ -89,15 +64,15 @@ function group(): void {
 function duplicate(): void {
   let ids: string[] = [];
   perform('Duplicate', (edit) => {
-    ids = duplicateNodes(edit, selectedNodes());
+    ids = duplicateNodes(edit, selectedNodes(), selectedGroups());
   });
   select(ids);
 }
 
 /** The text of what is selected, for the clipboard. */
 export function copied(): string | null {
-  const ids = selectedNodes();
-  return ids.length === 0 ? null : copyText(currentDoc(), ids);
+  const [ids, groups] = [selectedNodes(), selectedGroups()];
+  return ids.length + groups.length === 0 ? null : copyText(currentDoc(), ids, groups);
 }
 
 export function cut(): string | null {
@@ -113,10 +88,10 @@ export function paste(text: string): boolean {
     const fragment = readDocument(text);
     let ids: string[] = [];
     perform('Paste', (edit) => {
-      ids = pasteNodes(edit, fragment, canvas.pointer().flow, false);
+      ids = pasteNodes(edit, fragment, canvas().pointer().flow, false);
     });
     select(ids);
-    return ids.length > 0;
+    return ids.length + fragment.groups.length > 0;
   } catch (error) {
     if (!(error instanceof NotAWorkflow)) throw error;
     void attempt(() => importFile(new File([text], 'pasted.json', { type: 'application/json' })));
@@ -125,23 +100,13 @@ export function paste(text: string): boolean {
 }
 
 function openPalette(): void {
-  change({ palette: { ...canvas.pointer(), loose: null } });
+  change({ palette: { ...canvas().pointer(), loose: null } });
 }
 
 function chooseFile(): void {
   const input = Object.assign(document.createElement('input'), { type: 'file', accept: '.json,image/png,image/webp' });
   input.onchange = () => void (input.files?.[0] && importFile(input.files[0]));
   input.click();
-}
-
-function toggleTheme(): void {
-  const next = document.documentElement.dataset['theme'] === 'light' ? 'dark' : 'light';
-  document.documentElement.dataset['theme'] = next;
-  localStorage.setItem('theme', next);
-}
-
-function command(id: string, label: string, section: Command['section'], keys: string, act: () => void): Command {
-  return { id, label, section, keys: keys === '' ? [] : keys.split(' | '), run: act };
 }
 
 export const COMMANDS: readonly Command[] = [
@@ -166,12 +131,11 @@ export const COMMANDS: readonly Command[] = [
   command('columns', 'Spread side by side', 'Nodes', 'Alt+H', () => lineUp('columns')),
   command('rows', 'Spread one below the other', 'Nodes', 'Alt+V', () => lineUp('rows')),
   command('tidy', 'Arrange everything', 'Nodes', 'Alt+A', tidy),
-  command('fit', 'Show everything', 'View', 'F', () => canvas.fit()),
-  command('fit-selected', 'Show the selection', 'View', '.', () => canvas.fit(selectedNodes())),
-  command('in', 'Zoom in', 'View', '+ | =', () => canvas.zoom(1.25)),
-  command('out', 'Zoom out', 'View', '-', () => canvas.zoom(0.8)),
+  command('fit', 'Show everything', 'View', 'F', () => canvas().fit()),
+  command('fit-selected', 'Show the selection', 'View', '.', () => canvas().fit(selectedNodes())),
+  command('in', 'Zoom in', 'View', '+ | =', () => canvas().zoom(1.25)),
+  command('out', 'Zoom out', 'View', '-', () => canvas().zoom(0.8)),
   command('problems', 'Problems', 'View', 'P', () => change({ showProblems: !useEditor.getState().showProblems })),
-  command('theme', 'Dark or light', 'View', '', toggleTheme),
   command('keys', 'Keys', 'View', '?', () => show({ kind: 'keys' })),
   command('save', 'Save', 'File', 'Mod+S', () => void saveTab(useEditor.getState().active)),
   command('save-as', 'Save under a new name', 'File', 'Mod+Shift+S', () => show({ kind: 'save', tab: useEditor.getState().active })),
@@ -184,6 +148,8 @@ export const COMMANDS: readonly Command[] = [
   command('export-picture', 'Export as a picture (PNG)', 'File', 'Shift+Mod+E', () => void exportPicture()),
   command('export-script', 'Export as a Python script', 'File', '', () => void exportScript()),
   command('api', 'Documentation of the API', 'View', '', () => void window.open('api/v1/docs', '_blank', 'noopener')),
+  ...CANVAS_COMMANDS,
+  ...MOVES,
 ];
 
 export function commandOf(id: string): Command {

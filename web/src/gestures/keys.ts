@@ -1,6 +1,8 @@
 /** The keyboard, and the clipboard of the system. */
 import { useEditor } from '../state/editor';
+import { useQuick } from '../state/quick';
 import { COMMANDS, copied, cut, paste, pointerPlace } from './commands';
+import { leave } from './moving';
 import { pastePicture } from './pictures';
 
 const MAC = typeof navigator !== 'undefined' && /Mac|iPhone|iPad/.test(navigator.userAgent);
@@ -27,7 +29,8 @@ function isTyping(target: EventTarget | null): boolean {
 /** Widgets, menus and dialogs have keys of their own. */
 function belongsElsewhere(event: KeyboardEvent): boolean {
   const { dialog, palette } = useEditor.getState();
-  if (dialog !== null || palette !== null || event.defaultPrevented) return true;
+  const open = dialog !== null || palette !== null || useQuick.getState().open !== null;
+  if (open || event.defaultPrevented) return true;
   const free = event.ctrlKey || event.metaKey;
   if (isTyping(event.target)) return !(free && ['Enter', 's', 'S', '.'].includes(event.key));
   const inWidget = event.target instanceof Element && event.target.closest('.own-keys, [role=menu], [role=listbox]') !== null;
@@ -38,6 +41,10 @@ function belongsElsewhere(event: KeyboardEvent): boolean {
 /** Listens until the returned function is called. */
 export function attachKeys(): () => void {
   const onKey = (event: KeyboardEvent): void => {
+    if (event.key === 'Escape' && leave(event.target)) {
+      event.preventDefault();
+      return;
+    }
     if (belongsElsewhere(event)) return;
     const names = pressed(event);
     const found = COMMANDS.find((command) => command.keys.some((keys) => names.includes(keys)));

@@ -23,6 +23,8 @@ export interface Palette {
   readonly screen: Point;
   readonly flow: Point;
   readonly loose: (Loose & { readonly node: string; readonly name: string }) | null;
+  /** the end of the link that what is found goes into */
+  readonly into?: { readonly node: string; readonly input: string };
 }
 
 export interface Notice {

@@ -5,7 +5,7 @@ import { type Geometry, geometryOf, HEADER, handlesOf } from '../document/geomet
 import { inferenceOf } from '../document/inference';
 import { get } from '../document/json';
 import { type Doc, type Group, linksInto, type NodeEntry, type NodeLayout, type Point } from '../document/model';
-import { isCast, joint } from '../document/types';
+import { isCast, type Joint, joint, type Type, type TypeRules, typeName } from '../document/types';
 
 export interface NodeData extends Record<string, unknown> {
   readonly entry: NodeEntry;
@@ -20,7 +20,8 @@ export interface GroupData extends Record<string, unknown> {
 }
 export interface LinkData extends Record<string, unknown> {
   readonly color: string;
-  readonly cast: boolean;
+  /** how the value is converted on the way, in words; empty if it is not */
+  readonly cast: string;
   readonly wrong: boolean;
   readonly via: readonly Point[] | undefined;
 }
@@ -148,8 +149,7 @@ export class Flow {
         const source = view.outputType(link);
         const wanted = spec && get(spec.inputs, input);
         const how = wanted === undefined ? null : joint(catalog.parse(wanted.type), source, wanted.mapped === true, catalog.rules);
-        const cast =
-          wanted !== undefined && (how === 'wrap' || how === 'each' || isCast(catalog.parse(wanted.type), source, catalog.rules));
+        const cast = wanted === undefined ? '' : castOf(how, catalog.parse(wanted.type), source, catalog.rules);
         const data = {
           color: catalog.color(source),
           cast,
@@ -177,6 +177,12 @@ export class Flow {
     this.edges.turn();
     return found;
   }
+}
+
+function castOf(how: Joint | null, wanted: Type, source: Type, rules: TypeRules): string {
+  if (how === 'wrap') return `${typeName(source)} becomes a list of one`;
+  if (how === 'each') return `one call for each of a ${typeName(source)}`;
+  return isCast(wanted, source, rules) ? `${typeName(source)} becomes ${typeName(wanted)}` : '';
 }
 
 function handles(data: NodeData): NonNullable<FlowNode['handles']> {

@@ -2,9 +2,11 @@ import { ReactFlowProvider } from '@xyflow/react';
 import type { ReactElement } from 'react';
 import { dismiss, docOf, show, useEditor } from '../state/editor';
 import { CanvasView } from './CanvasView';
+import { ContextMenu } from './ContextMenu';
 import { Dialogs } from './Dialogs';
 import { PaletteView } from './PaletteView';
 import { Problems } from './Problems';
+import { QuickList } from './QuickList';
 import { SidePanel } from './SidePanel';
 import { TopBar } from './TopBar';
 
@@ -23,6 +25,8 @@ export function App(): ReactElement {
           </div>
         </main>
         <PaletteView />
+        <ContextMenu />
+        <QuickList />
         <Dialogs />
         <Notices />
       </div>

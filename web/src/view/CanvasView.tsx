@@ -1,16 +1,7 @@
 /** The canvas: nodes, links, groups, minimap; gestures are handed on to `gestures/`. */
-import {
-  Background,
-  BackgroundVariant,
-  ConnectionLineType,
-  MiniMap,
-  type Node,
-  ReactFlow,
-  SelectionMode,
-  useReactFlow,
-  useStoreApi,
-} from '@xyflow/react';
+import { Background, BackgroundVariant, MiniMap, type Node, ReactFlow, SelectionMode, useReactFlow, useStoreApi } from '@xyflow/react';
 import { type ReactElement, type MouseEvent as ReactMouseEvent, useEffect, useMemo, useRef, useState } from 'react';
+import { drawable } from '../document/colors';
 import type { Point } from '../document/model';
 import {
   mayConnect,
@@ -22,19 +13,26 @@ import {
   onReconnect,
   onReconnectEnd,
 } from '../gestures/canvas';
-import { attachCanvas } from '../gestures/commands';
+import { reroute } from '../gestures/canvasCommands';
+import { attachCanvas } from '../gestures/command';
 import { dropOnNode } from '../gestures/pictures';
 import { change, docOf, useEditor } from '../state/editor';
 import { boxesOf, Flow, type FlowEdge, type FlowGroup, type FlowNode } from '../state/flow';
 import { importFile } from '../state/imports';
+import { openMenu } from '../state/menu';
+import { usePreferences } from '../state/preferences';
 import { useRuns } from '../state/runs';
+import { ConnectionLine } from './ConnectionLine';
 import { GroupView } from './GroupView';
 import { LinkView } from './LinkView';
 import { NodeView } from './NodeView';
+import { reveal, targetOf, useLongPress } from './pointing';
 
 const NODE_TYPES = { node: NodeView, group: GroupView };
 const EDGE_TYPES = { link: LinkView };
 const MINIMAP_LIMIT = 2000;
+const FINE: [number, number] = [4, 4];
+const COARSE: [number, number] = [24, 24];
 
 export function CanvasView(): ReactElement {
   const flow = useReactFlow<FlowNode | FlowGroup, FlowEdge>();
@@ -47,6 +45,7 @@ export function CanvasView(): ReactElement {
   const moving = useEditor((state) => state.moving);
   const sizing = useEditor((state) => state.sizing);
   const active = useEditor((state) => state.active);
+  const { snap, grid, map, wheel } = usePreferences();
   const linking = useEditor((state) => state.loose !== null);
   const shows = useShows();
   const nodes = useMemo(
@@ -67,6 +66,11 @@ export function CanvasView(): ReactElement {
       },
       fit: (ids) => void flow.fitView({ padding: 0.15, maxZoom: 1.2, ...(ids?.length ? { nodes: ids.map((id) => ({ id })) } : {}) }),
       zoom: (by) => void flow.zoomTo(flow.getZoom() * by),
+      toScreen: ([x, y]) => {
+        const at = flow.flowToScreenPosition({ x, y });
+        return [at.x, at.y];
+      },
+      reveal: (id) => reveal(flow, latest.current, id),
     });
   }, [flow]);
 
@@ -76,17 +80,36 @@ export function CanvasView(): ReactElement {
     return () => clearTimeout(timer);
   }, [active, flow]);
 
+  const menuAt = (element: Element, screen: Point): boolean => {
+    const target = targetOf(element);
+    if (target === null) return false;
+    const { x, y } = flow.screenToFlowPosition({ x: screen[0], y: screen[1] });
+    openMenu({ target, screen, flow: [x, y] });
+    return true;
+  };
+  const touch = useLongPress(menuAt);
+
   const palette = (event: { clientX: number; clientY: number }): void => {
     const { x, y } = flow.screenToFlowPosition({ x: event.clientX, y: event.clientY });
     change({ palette: { screen: [event.clientX, event.clientY], flow: [x, y], loose: null } });
+  };
+
+  const flowPoint = (event: ReactMouseEvent): Point => {
+    const { x, y } = flow.screenToFlowPosition({ x: event.clientX, y: event.clientY });
+    return [x, y];
   };
 
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: double-click is one of three ways to the palette, files can be opened from the menu too
     <div
       className={linking ? 'canvas linking' : 'canvas'}
+      {...touch}
       onPointerMove={(event) => {
         pointer.current = [event.clientX, event.clientY];
+        touch.onPointerMove(event);
+      }}
+      onContextMenu={(event) => {
+        if (menuAt(event.target as Element, [event.clientX, event.clientY])) event.preventDefault();
       }}
       onDoubleClick={(event: ReactMouseEvent) => {
         if ((event.target as Element).classList.contains('react-flow__pane')) palette(event);
@@ -115,7 +138,10 @@ export function CanvasView(): ReactElement {
         onReconnect={onReconnect}
         onReconnectEnd={(_, edge, __, state) => onReconnectEnd(edge, state)}
         isValidConnection={(ends) => mayConnect(ends as Parameters<typeof mayConnect>[0])}
-        connectionLineType={ConnectionLineType.Bezier}
+        onEdgeDoubleClick={(event, edge) => reroute(edge.id, flowPoint(event))}
+        onEdgeClick={(event, edge) => event.altKey && reroute(edge.id, flowPoint(event))}
+        connectionLineComponent={ConnectionLine}
+        disableKeyboardA11y
         connectionRadius={24}
         onlyRenderVisibleElements
         nodeDragThreshold={2}
@@ -130,10 +156,11 @@ export function CanvasView(): ReactElement {
         deleteKeyCode={null}
         elevateNodesOnSelect
         snapToGrid
-        snapGrid={[4, 4]}
+        snapGrid={snap ? COARSE : FINE}
+        panOnScroll={wheel === 'pan'}
       >
-        <Background variant={BackgroundVariant.Dots} gap={24} size={1.2} />
-        {nodes.length > 0 && nodes.length < MINIMAP_LIMIT && (
+        {grid && <Background variant={BackgroundVariant.Dots} gap={24} size={1.2} />}
+        {map && nodes.length > 0 && nodes.length < MINIMAP_LIMIT && (
           <MiniMap pannable zoomable position="bottom-right" nodeColor={colorOf} nodeStrokeWidth={0} ariaLabel="Map of the workflow" />
         )}
       </ReactFlow>
@@ -152,7 +179,8 @@ function useUnmeasured(): void {
 
 function colorOf(node: Node): string {
   if (node.type === 'group') return 'transparent';
-  return node.selected ? 'var(--accent)' : 'var(--map)';
+  if (node.selected) return 'var(--accent)';
+  return drawable((node as FlowNode).data.layout?.color) ?? 'var(--map)';
 }
 
 const NO_SHOWS: ReadonlySet<string> = new Set();

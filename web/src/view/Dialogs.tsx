@@ -31,7 +31,7 @@ export function Dialogs(): ReactElement | null {
   }
 }
 
-const SECTIONS = ['Run', 'Edit', 'Nodes', 'View', 'File'] as const;
+const SECTIONS = ['Run', 'Edit', 'Nodes', 'Move about', 'View', 'File'] as const;
 
 function Keys(): ReactElement {
   return (
@@ -76,6 +76,8 @@ const MOUSE: readonly (readonly [string, string])[] = [
   ['Select several', 'Ctrl + drag, Shift + click'],
   ['Add a node', 'double-click, or drop a link into the void'],
   ['Cut a link', 'drag its end away'],
+  ['Lead a link through a point', 'double-click or Alt + click it'],
+  ['Menu', 'right button, or a long press'],
   ['Change a number', 'drag it, Shift for small steps'],
 ];
 

@@ -1,8 +1,9 @@
 /** One node. Everything in it has a place that was worked out from its description, so nothing is measured. */
 import { Handle, type NodeProps, NodeResizeControl, Position, useStore } from '@xyflow/react';
 import { ChevronDown, ChevronRight, CircleSlash, EyeOff, Zap } from 'lucide-react';
-import { type CSSProperties, memo, type ReactElement, useState } from 'react';
+import { type CSSProperties, memo, type ReactElement } from 'react';
 import { describeInput, type InputSpec, literalOf, type NodeSpec } from '../document/catalog';
+import { drawable } from '../document/colors';
 import { resetInput, setInput } from '../document/edits/links';
 import { setTitle, toggleCollapsed } from '../document/edits/nodes';
 import { HEADER, MIN_WIDTH, ROW, type Row, WIDGET } from '../document/geometry';
@@ -12,9 +13,12 @@ import { asLink } from '../document/model';
 import { joint } from '../document/types';
 import { perform, useEditor } from '../state/editor';
 import { DETAIL_ZOOM, type FlowNode, type NodeData } from '../state/flow';
+import { rename, useRenaming } from '../state/renaming';
 import { type NodeRun, useRuns } from '../state/runs';
 import { Widget } from '../widgets/widgets';
 import { Shown } from './Shown';
+import { TitleField } from './TitleField';
+import './node.css';
 
 export const NodeView = memo(
   function NodeView({ id, data, selected }: NodeProps<FlowNode>): ReactElement {
@@ -22,6 +26,7 @@ export const NodeView = memo(
     const run = useRuns((state) => get(state.byTab[useEditor.getState().active]?.nodes, id));
     const problem = useEditor((state) => state.problems.find((one) => one.node === id));
     const { entry, geometry, layout, spec } = data;
+    const color = drawable(layout?.color);
     const state = [
       'node',
       selected && 'selected',
@@ -30,8 +35,8 @@ export const NodeView = memo(
       (problem !== undefined || run?.status === 'failed') && 'wrong',
       spec === undefined && 'unknown',
       far && 'far',
+      color && 'tinted',
     ];
-    const color = layout?.color !== undefined && /^#[0-9a-f]{3,8}$/i.test(layout.color) ? layout.color : undefined;
     const style = { height: geometry.height, ...(color ? { '--node': color } : {}) } as CSSProperties;
     return (
       <div className={state.filter(Boolean).join(' ')} style={style}>
@@ -64,13 +69,9 @@ interface HeaderProps {
 }
 
 function Header({ id, data, run, plain }: HeaderProps): ReactElement {
-  const [text, setText] = useState<string | null>(null);
   const { entry, spec, layout } = data;
   const name = entry.title || spec?.title || entry.type;
-  const finish = (): void => {
-    if (text !== null) perform('Rename', (edit) => setTitle(edit, id, text === spec?.title ? '' : text.trim()));
-    setText(null);
-  };
+  const renamed = useRenaming((state) => state.id === id);
   if (plain) return <div className="node-header grip">{name}</div>;
   return (
     <div className="node-header grip" title={spec?.description ?? 'This node type is not installed; it is kept as it is'}>
@@ -82,26 +83,17 @@ function Header({ id, data, run, plain }: HeaderProps): ReactElement {
       >
         {layout?.collapsed ? <ChevronRight size={14} /> : <ChevronDown size={14} />}
       </button>
-      {text === null ? (
-        // biome-ignore lint/a11y/noStaticElementInteractions: also reached by the menu
-        <span className="node-title" onDoubleClick={() => setText(name)}>
+      {renamed ? (
+        <TitleField
+          label="Title"
+          value={name}
+          onDone={(text) => perform('Rename', (edit) => setTitle(edit, id, text === spec?.title ? '' : text.trim()))}
+        />
+      ) : (
+        // biome-ignore lint/a11y/noStaticElementInteractions: F2 does the same
+        <span className="node-title" onDoubleClick={() => rename(id)}>
           {name}
         </span>
-      ) : (
-        <input
-          className="node-title nodrag"
-          aria-label="Title"
-          // biome-ignore lint/a11y/noAutofocus: it takes the place of what was clicked
-          autoFocus
-          value={text}
-          onChange={(event) => setText(event.target.value)}
-          onBlur={finish}
-          onKeyDown={(event) => {
-            event.stopPropagation();
-            if (event.key === 'Enter') finish();
-            if (event.key === 'Escape') setText(null);
-          }}
-        />
       )}
       <Badges data={data} run={run} />
       {run?.status === 'running' && <Bar run={run} />}
@@ -177,7 +169,11 @@ function Slot({ name, side, data, node }: SlotProps): ReactElement {
   return (
     <>
       <Dot name={name} side={side} data={data} node={node} top={ROW / 2} />
-      <span className={`slot ${side}${empty ? ' needed' : ''}${input && !input.required ? ' optional' : ''}`} title={title}>
+      <span
+        data-input={side === 'input' ? name : undefined}
+        className={`slot ${side}${empty ? ' needed' : ''}${input && !input.required ? ' optional' : ''}`}
+        title={title}
+      >
         {label(name)}
       </span>
     </>
@@ -252,7 +248,7 @@ function WidgetRow({ id, name, data, style }: WidgetRowProps): ReactElement | nu
   if (spec === undefined) return null;
   if (asLink(get(entry.inputs, name)) !== null) {
     return (
-      <div className="row slots" style={style}>
+      <div className="row slots" style={style} data-input={name}>
         <Slot name={name} side="input" data={data} node={id} />
       </div>
     );
@@ -267,7 +263,7 @@ function WidgetRow({ id, name, data, style }: WidgetRowProps): ReactElement | nu
       how === '' ? edit.remove(['layout', id, 'after', name]) : edit.set(['layout', id, 'after', name], how),
     );
   return (
-    <div className="row widget" style={style}>
+    <div className="row widget" style={style} data-input={name}>
       <Dot name={name} side="input" data={data} node={id} top={WIDGET / 2} />
       <Widget
         node={id}

@@ -3,7 +3,7 @@ import { type KeyboardEvent, type ReactElement, useEffect, useLayoutEffect, useM
 import { addNode } from '../document/edits/nodes';
 import { snap } from '../document/geometry';
 import { type Found, searchNodes } from '../document/search';
-import { joinLoose } from '../gestures/canvas';
+import { joinLoose, splice } from '../gestures/canvas';
 import { change, noteUsed, type Palette, perform, select, useEditor } from '../state/editor';
 
 export function PaletteView(): ReactElement | null {
@@ -41,6 +41,7 @@ function Open({ palette }: { readonly palette: Palette }): ReactElement {
       id = addNode(edit, one.spec, [snap(palette.flow[0] + offset), snap(palette.flow[1] - 12)]);
     });
     if (palette.loose !== null && one.partner !== null) joinLoose(palette.loose, id, one.partner);
+    if (palette.into !== undefined) splice(id, palette.into);
     noteUsed(one.spec.id);
     select([id]);
   };

@@ -92,7 +92,7 @@ function close(tab: Tab, changed: boolean): void {
   if (!changed || confirm(`“${titleOfTab(tab)}” has changes that are not saved on the server. Close it and lose them?`)) closeTab(tab.id);
 }
 
-const SECTIONS = ['File', 'Edit', 'Nodes', 'View', 'Run'] as const;
+const SECTIONS = ['File', 'Edit', 'Nodes', 'Move about', 'View', 'Run'] as const;
 
 function MainMenu(): ReactElement {
   return (

@@ -1,22 +1,24 @@
 /** Parts of a workflow as text: copy, paste, duplicate. What is copied is a workflow file itself. */
 import type { Edit } from '../change';
 import { get, type Json } from '../json';
-import { asLink, type Doc, emptyDocument, FORMAT, linkValue, type NodeEntry, type Point, writeDocument } from '../model';
+import { asLink, type Doc, emptyDocument, FORMAT, linkValue, type NodeEntry, type NodeLayout, type Point, writeDocument } from '../model';
 import { freeId } from './nodes';
+import { shifted } from './reroutes';
 
-/** The nodes with these ids, links to others among the inputs included. */
-export function copyNodes(doc: Doc, ids: readonly string[]): Doc {
+/** The nodes with these ids, links to others among the inputs included, and groups by their place in the list. */
+export function copyNodes(doc: Doc, ids: readonly string[], groups: readonly number[] = []): Doc {
   const pick = <T>(record: Readonly<Record<string, T>>): Record<string, T> =>
     Object.fromEntries(ids.filter((id) => Object.hasOwn(record, id)).map((id) => [id, record[id]!]));
-  return { ...emptyDocument(), nodegraph: FORMAT, nodes: pick(doc.nodes), layout: pick(doc.layout) };
+  const frames = groups.flatMap((index) => doc.groups[index] ?? []);
+  return { ...emptyDocument(), nodegraph: FORMAT, nodes: pick(doc.nodes), layout: pick(doc.layout), groups: frames };
 }
 
-export function copyText(doc: Doc, ids: readonly string[]): string {
-  return writeDocument(copyNodes(doc, ids));
+export function copyText(doc: Doc, ids: readonly string[], groups: readonly number[] = []): string {
+  return writeDocument(copyNodes(doc, ids, groups));
 }
 
 /**
- * Puts copies of nodes in, their upper left corner at `at` (or moved by a little), and returns the new ids.
+ * Puts copies of nodes and groups in, their upper left corner at `at` (or moved by a little), and returns the new ids.
  * `outer`: keep links from nodes outside, where those are still there.
  */
 export function pasteNodes(edit: Edit, fragment: Doc, at: Point | null, outer: boolean): string[] {
@@ -26,18 +28,31 @@ export function pasteNodes(edit: Edit, fragment: Doc, at: Point | null, outer: b
     const fresh = freeId(edit.doc);
     ids.set(id, fresh);
     const place = get(fragment.layout, id) ?? {};
-    const [x, y] = place.pos ?? [0, 0];
     edit.set(['nodes', fresh], { ...fragment.nodes[id]!, inputs: {} });
-    edit.set(['layout', fresh], { ...place, pos: [x + by[0], y + by[1]] });
+    edit.set(['layout', fresh], placedBy(place, by));
+  }
+  if (fragment.groups.length > 0) {
+    const moved = fragment.groups.map((group) => {
+      const [x, y, width, height] = group.bounding;
+      return { ...group, bounding: [x + by[0], y + by[1], width, height] };
+    });
+    edit.set(['groups'], [...edit.doc.groups, ...moved]);
   }
   for (const [id, entry] of Object.entries(fragment.nodes)) {
     const fresh = ids.get(id)!;
-    edit.set(['nodes', fresh, 'inputs'], pastedInputs(edit.doc, entry, ids, outer));
+    edit.set(['nodes', fresh, 'inputs'], pastedInputs(edit.doc, entry, get(fragment.layout, id)?.held ?? {}, ids, outer));
   }
   return [...ids.values()];
 }
 
-function pastedInputs(doc: Doc, entry: NodeEntry, ids: ReadonlyMap<string, string>, outer: boolean): Record<string, Json> {
+/** A link that finds no start any more gives its place back to the value that it took it from. */
+function pastedInputs(
+  doc: Doc,
+  entry: NodeEntry,
+  held: Readonly<Record<string, Json>>,
+  ids: ReadonlyMap<string, string>,
+  outer: boolean,
+): Record<string, Json> {
   const found: Record<string, Json> = {};
   for (const [name, value] of Object.entries(entry.inputs)) {
     const link = asLink(value);
@@ -45,17 +60,26 @@ function pastedInputs(doc: Doc, entry: NodeEntry, ids: ReadonlyMap<string, strin
     if (link === null) found[name] = value;
     else if (inner !== undefined && inner !== null) found[name] = linkValue({ node: inner, output: link.output });
     else if (outer && Object.hasOwn(doc.nodes, link.node)) found[name] = value;
+    else if (Object.hasOwn(held, name)) found[name] = held[name]!;
   }
   return found;
 }
 
+function placedBy(place: NodeLayout, by: Point): NodeLayout {
+  const pos = shifted(by)(place.pos ?? [0, 0]);
+  if (place.via === undefined) return { ...place, pos };
+  return { ...place, pos, via: Object.fromEntries(Object.entries(place.via).map(([input, points]) => [input, points.map(shifted(by))])) };
+}
+
 function shift(fragment: Doc, at: Point | null): Point {
   if (at === null) return [32, 32];
-  const places = Object.keys(fragment.nodes).map((id) => get(fragment.layout, id)?.pos ?? ([0, 0] as const));
+  const nodes = Object.keys(fragment.nodes).map((id) => get(fragment.layout, id)?.pos ?? ([0, 0] as const));
+  const places = [...nodes, ...fragment.groups.map((group) => [group.bounding[0], group.bounding[1]] as const)];
+  if (places.length === 0) return at;
   return [at[0] - Math.min(...places.map(([x]) => x)), at[1] - Math.min(...places.map(([, y]) => y))];
 }
 
 /** Copies beside the originals, with the same links into them. */
-export function duplicateNodes(edit: Edit, ids: readonly string[]): string[] {
-  return pasteNodes(edit, copyNodes(edit.doc, ids), null, true);
+export function duplicateNodes(edit: Edit, ids: readonly string[], groups: readonly number[] = []): string[] {
+  return pasteNodes(edit, copyNodes(edit.doc, ids, groups), null, true);
 }

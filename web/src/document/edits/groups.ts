@@ -11,10 +11,20 @@ function setGroups(edit: Edit, groups: readonly Group[]): void {
 
 /** A frame around boxes; nothing without any. */
 export function addGroup(edit: Edit, boxes: readonly Box[], title = 'Group', color = '#4a6fa5'): void {
+  const bounding = around(boxes);
+  if (bounding !== null) setGroups(edit, [...edit.doc.groups, { title, color, bounding }]);
+}
+
+function around(boxes: readonly Box[]): Group['bounding'] | null {
   const all = boundsOf(boxes);
-  if (all === null) return;
-  const bounding = [all.x - MARGIN, all.y - MARGIN - HEADER, all.width + 2 * MARGIN, all.height + 2 * MARGIN + HEADER] as const;
-  setGroups(edit, [...edit.doc.groups, { title, color, bounding }]);
+  return all && [all.x - MARGIN, all.y - MARGIN - HEADER, all.width + 2 * MARGIN, all.height + 2 * MARGIN + HEADER];
+}
+
+/** Makes a frame as large as what lies in it needs. */
+export function fitGroup(edit: Edit, index: number, boxes: readonly Box[]): void {
+  const group = edit.doc.groups[index];
+  const bounding = group && around(boxes.filter((box) => isInside(group, box)));
+  if (bounding) changeGroup(edit, index, { bounding });
 }
 
 export function changeGroup(edit: Edit, index: number, change: Partial<Group>): void {
@@ -32,6 +42,13 @@ export function deleteGroups(edit: Edit, indices: readonly number[]): void {
       edit.doc.groups.filter((_, i) => !indices.includes(i)),
     );
   }
+}
+
+/** Whether one frame lies wholly in another. */
+export function isNested(outer: Group, inner: Group): boolean {
+  const [x, y, width, height] = outer.bounding;
+  const [ix, iy, iwidth, iheight] = inner.bounding;
+  return ix >= x && iy >= y && ix + iwidth <= x + width && iy + iheight <= y + height;
 }
 
 /** Whether a box counts as inside a group: its middle is. */
