@@ -145,7 +145,9 @@ async def batches(request: web.Request, id: str, after: int) -> AsyncIterator[li
 
 
 async def _take(service: Service, id: str, after: int, waiting: asyncio.Queue[Item | None]) -> None:
-    """Everything of a run, then None; a run that is deleted meanwhile ends as well."""
+    """Everything of a run, then None, unless nobody takes it any more; a run that is deleted meanwhile ends as well."""
+    task = asyncio.current_task()
+    assert task is not None
     try:
         async with aclosing(service.follow(id, after)) as items:
             async for item in items:
@@ -153,7 +155,8 @@ async def _take(service: Service, id: str, after: int, waiting: asyncio.Queue[It
     except NodegraphError:
         return
     finally:
-        await waiting.put(None)
+        if not task.cancelling():
+            await waiting.put(None)
 
 
 async def _wait_for_stop(request: web.Request, waiting: asyncio.Queue[Item | None]) -> None:
