@@ -5,6 +5,7 @@ import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { attachKeys } from './gestures/keys';
 import { start } from './state/actions';
+import { attachAutorun } from './state/autorun';
 import { keepThumbnails } from './state/files';
 import { startPreferences } from './state/preferences';
 import { App } from './view/App';
@@ -12,6 +13,7 @@ import { Catcher } from './view/Catcher';
 
 startPreferences();
 attachKeys();
+attachAutorun();
 createRoot(document.getElementById('root')!).render(
   <StrictMode>
     <Catcher>

@@ -6,6 +6,7 @@ import { deleteNodes, moveNodes, toggleCollapsed, toggleMode } from '../document
 import { type Alignment, align, arrange, type Box } from '../document/geometry';
 import { NotAWorkflow, type Point, readDocument } from '../document/model';
 import { attempt, cancelRun, run } from '../state/actions';
+import { toggleAutorun } from '../state/autorun';
 import {
   change,
   currentCatalog,
@@ -112,6 +113,8 @@ function chooseFile(): void {
 export const COMMANDS: readonly Command[] = [
   command('run', 'Run', 'Run', 'Mod+Enter', () => void run()),
   command('run-here', 'Run to the selected nodes', 'Run', 'Shift+Mod+Enter', () => void run(selectedNodes())),
+  command('batch', 'Run a batch', 'Run', 'Alt+Enter', () => show({ kind: 'vary' })),
+  command('autorun', 'Run on each change', 'Run', '', toggleAutorun),
   command('cancel', 'Cancel the run', 'Run', 'Mod+.', () => void cancelRun()),
   command('queue', 'Queue and history', 'Run', 'Q', () => change({ panel: useEditor.getState().panel === 'queue' ? null : 'queue' })),
   command('undo', 'Undo', 'Edit', 'Mod+Z', undoStep),

@@ -1,5 +1,6 @@
 /** What a user can ask for that needs the server. */
 
+import { AFTER_RUN } from '../document/autorun';
 import { Catalog } from '../document/catalog';
 import type { Edit } from '../document/change';
 import { setInput } from '../document/edits/links';
@@ -163,8 +164,8 @@ function keepChecking(): void {
 
 const following = new Map<string, () => void>();
 
-/** Queues the workflow in front, or only what some of its nodes need. */
-export async function run(targets: readonly string[] | null = null): Promise<void> {
+/** Queues the workflow in front, or only what some of its nodes need. `quiet`: what is wrong with it is not pushed into view. */
+export async function run(targets: readonly string[] | null = null, quiet = false): Promise<void> {
   const tab = tabOf(useEditor.getState());
   if (tab === undefined || Object.keys(tab.history.doc.nodes).length === 0) return;
   const { doc } = tab.history;
@@ -175,7 +176,7 @@ export async function run(targets: readonly string[] | null = null): Promise<voi
   } catch (error) {
     const told = explain(error);
     failRun(tab.id, told);
-    change({ problems: told.errors ?? [told], showProblems: true });
+    change({ problems: told.errors ?? [told], ...(quiet ? {} : { showProblems: true }) });
     return;
   }
   following.get(tab.id)?.();
@@ -217,7 +218,7 @@ function advanceSeeds(doc: Doc): void {
       if (asLink(value) === null) edits.push((edit) => setInput(edit, id, input, nextSeed(value ?? 0, how)));
     }
   }
-  if (edits.length > 0) perform('Seed after the run', (edit) => edits.forEach((one) => void one(edit)), 'after-run');
+  if (edits.length > 0) perform('Seed after the run', (edit) => edits.forEach((one) => void one(edit)), AFTER_RUN);
 }
 
 export function nextSeed(value: Json, how: string): Json {

@@ -54,7 +54,9 @@ export type Dialog =
   | { readonly kind: 'save'; readonly tab: string }
   | { readonly kind: 'stale'; readonly tab: string; readonly name: string; readonly etag: string | null }
   | { readonly kind: 'report'; readonly report: Report }
-  | { readonly kind: 'viewer'; readonly pictures: readonly Picture[]; readonly at: number }
+  | { readonly kind: 'viewer'; readonly pictures: readonly Picture[]; readonly at: number; readonly back?: Dialog }
+  | { readonly kind: 'vary' }
+  | { readonly kind: 'batch'; readonly id: string }
   | { readonly kind: 'paint'; readonly target: PaintTarget };
 
 export interface EditorState {

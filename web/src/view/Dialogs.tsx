@@ -23,6 +23,8 @@ export function Dialogs(): ReactElement | null {
       return <StaleDialog dialog={dialog} />;
     case 'viewer':
     case 'paint':
+    case 'vary':
+    case 'batch':
       return <PictureDialog dialog={dialog} />;
     case 'report':
       return <ReportDialog dialog={dialog} />;

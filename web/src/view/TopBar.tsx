@@ -7,6 +7,7 @@ import { cancelRun, run } from '../state/actions';
 import { activate, closeTab, historyOf, isDirty, isUntouched, newTab, type Tab, tabOf, titleOfTab, useEditor } from '../state/editor';
 import { isOver, useRuns } from '../state/runs';
 import { seconds } from './NodeView';
+import { RunModes } from './RunModes';
 
 export function TopBar(): ReactElement {
   const tabs = useEditor((state) => state.tabs);
@@ -150,6 +151,7 @@ function RunButton(): ReactElement {
           <Square size={14} />
         </Tool>
       )}
+      <RunModes />
       <button type="button" className="run" title={`Run (${keys('run')})`} onClick={() => void run()}>
         <Play size={14} fill="currentColor" /> Run
         {busy && <span className="run-bar" style={{ width: `${share * 100}%` }} />}

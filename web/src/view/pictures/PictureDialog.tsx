@@ -2,14 +2,29 @@
 import { type ComponentType, lazy, type ReactElement, Suspense, useEffect } from 'react';
 import { type Dialog, show, tell } from '../../state/editor';
 
-type Kinds = 'viewer' | 'paint';
+type Kinds = 'viewer' | 'paint' | 'vary' | 'batch';
 type Shown<K extends Kinds> = { readonly dialog: Extract<Dialog, { kind: K }> };
 
 const Viewer = fetched<Shown<'viewer'>>(() => import('./Viewer').then((module) => module.Viewer));
 const PaintDialog = fetched<Shown<'paint'>>(() => import('./PaintDialog').then((module) => module.PaintDialog));
+const BatchDialog = fetched(() => import('./BatchDialog').then((module) => module.BatchDialog));
+const BatchGrid = fetched<Shown<'batch'>>(() => import('./BatchGrid').then((module) => module.BatchGrid));
 
 export function PictureDialog({ dialog }: Shown<Kinds>): ReactElement {
-  return <Suspense fallback={null}>{dialog.kind === 'viewer' ? <Viewer dialog={dialog} /> : <PaintDialog dialog={dialog} />}</Suspense>;
+  return <Suspense fallback={null}>{pick(dialog)}</Suspense>;
+}
+
+function pick(dialog: Shown<Kinds>['dialog']): ReactElement {
+  switch (dialog.kind) {
+    case 'viewer':
+      return <Viewer dialog={dialog} />;
+    case 'paint':
+      return <PaintDialog dialog={dialog} />;
+    case 'vary':
+      return <BatchDialog />;
+    case 'batch':
+      return <BatchGrid dialog={dialog} />;
+  }
 }
 
 function fetched<P extends object>(load: () => Promise<ComponentType<P>>): ComponentType<P> {

@@ -109,7 +109,7 @@ export function Viewer({ dialog }: { readonly dialog: Extract<Dialog, { kind: 'v
       title={picture.name || 'Picture'}
       note={note.filter(Boolean).join(' · ')}
       actions={[...walk, ...compare, ...looks, ...acts, ...unseen]}
-      onClose={() => show(null)}
+      onClose={() => show(dialog.back ?? null)}
       bar={
         <>
           <span className="studio-space" />
@@ -130,9 +130,10 @@ export function Viewer({ dialog }: { readonly dialog: Extract<Dialog, { kind: 'v
           {/* biome-ignore lint/a11y/noStaticElementInteractions: moved by keys too */}
           <div ref={stage.element} className="stage-room looking" {...hands} onDoubleClick={() => doubleClick(stage)}>
             {size !== null && <Sheet picture={picture} size={size} stage={stage} />}
+            {mode === 'beside' && <span className="viewer-label">{picture.label || picture.name}</span>}
             {typeof loaded === 'string' && <div className="studio-message">{loaded}</div>}
             {mode === 'slider' && size !== null && many && (
-              <Divided picture={pictures[other]!} size={size} stage={stage} name={picture.name} />
+              <Divided picture={pictures[other]!} size={size} stage={stage} name={picture.label || picture.name} />
             )}
           </div>
           {mode === 'beside' && size !== null && (
@@ -238,7 +239,9 @@ interface StripProps {
 
 function Strip({ pictures, at, other, onPick, onOther }: StripProps): ReactElement {
   const row = useRef<HTMLDivElement>(null);
-  useEffect(() => row.current?.children[at]?.scrollIntoView({ block: 'nearest', inline: 'nearest' }), [at]);
+  useEffect(() => {
+    row.current?.children[at]?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  }, [at]);
   return (
     <div className="viewer-strip" ref={row}>
       {pictures.map((picture, i) => (
