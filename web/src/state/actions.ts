@@ -202,8 +202,7 @@ export async function cancelRun(): Promise<void> {
 
 export async function refreshQueue(): Promise<void> {
   try {
-    const [queue, page] = await Promise.all([api.queue(), api.runs(40)]);
-    useRuns.setState({ queue, history: page.runs, online: true });
+    useRuns.setState({ queue: await api.queue(), online: true });
   } catch {
     useRuns.setState({ online: false });
   }

@@ -1,7 +1,7 @@
 /** What runs tell, by node. Kept apart from the workflow, and taken over once a frame, however many events come. */
 import { create } from 'zustand';
 import { followRun, type Picture, type RunEvent } from '../network/follow';
-import type { ErrorJson, Queue, Run } from '../wire';
+import type { ErrorJson, Queue } from '../wire';
 
 export interface ShownItem {
   readonly kind: string;
@@ -36,11 +36,10 @@ interface Runs {
   /** the newest run of each open workflow */
   readonly byTab: Readonly<Record<string, RunState>>;
   readonly queue: Queue | null;
-  readonly history: readonly Run[];
   readonly online: boolean;
 }
 
-export const useRuns = create<Runs>()(() => ({ byTab: {}, queue: null, history: [], online: true }));
+export const useRuns = create<Runs>()(() => ({ byTab: {}, queue: null, online: true }));
 
 export function startRun(tab: string, run: string): void {
   const before = useRuns.getState().byTab[tab];

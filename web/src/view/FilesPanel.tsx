@@ -1,63 +1,171 @@
 /** Saved workflows with their versions. */
-import { RotateCcw } from 'lucide-react';
-import { type ReactElement, useEffect, useState } from 'react';
+import './FilesPanel.css';
+import * as Menu from '@radix-ui/react-dropdown-menu';
+import { EllipsisVertical, Search, Workflow } from 'lucide-react';
+import { type ReactElement, useCallback, useEffect, useState } from 'react';
 import { api } from '../network/api';
 import { attempt } from '../state/actions';
-import { newTab } from '../state/editor';
-import { openSaved } from '../state/files';
+import { newTab, useEditor } from '../state/editor';
+import { copySaved, openSaved, removeSaved, renameSaved, restoreSaved } from '../state/files';
 import type { Kept, Version } from '../wire';
 import { ago } from './ago';
-import { Tool } from './TopBar';
 
 export function FilesPanel(): ReactElement {
   const [files, setFiles] = useState<readonly Kept[] | null>(null);
-  const [open, setOpen] = useState('');
-  useEffect(() => {
-    void attempt(() => api.workflows()).then((found) => setFiles(found ?? []));
+  const [query, setQuery] = useState('');
+  const saved = useEditor((state) => state.tabs.map((tab) => `${tab.name} ${tab.etag}`).join('\n'));
+  const refresh = useCallback(async () => {
+    const found = await attempt(api.workflows);
+    setFiles((known) => found ?? known ?? []);
   }, []);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: whatever is saved is listed anew
+  useEffect(() => void refresh(), [refresh, saved]);
   if (files === null) return <p className="quiet">Loading…</p>;
   if (files.length === 0) return <p className="quiet">Nothing is saved yet. Saved workflows keep all their versions here.</p>;
+  const words = query.toLowerCase().split(/\s+/);
+  const found = files.filter((file) => words.every((word) => `${file.name} ${file.title}`.toLowerCase().includes(word)));
   return (
-    <ul className="list">
-      {files.map((file) => (
-        <li key={file.name}>
-          <button type="button" className="list-main" onClick={() => void openSaved(file.name)}>
-            {file.thumbnail && <img src={file.thumbnail} alt="" />}
-            <span>
-              {file.name}
-              <small>
-                version {file.version} · {ago(file.modified)}
-              </small>
-            </span>
-          </button>
-          <Tool label={`Versions of ${file.name}`} onClick={() => setOpen(open === file.name ? '' : file.name)}>
-            <RotateCcw size={13} />
-          </Tool>
-          {open === file.name && <VersionList name={file.name} />}
-        </li>
-      ))}
-    </ul>
+    <>
+      <label className="search">
+        <Search size={13} />
+        <input
+          type="search"
+          placeholder="Search"
+          aria-label="Search saved workflows"
+          value={query}
+          onChange={(event) => setQuery(event.target.value)}
+        />
+      </label>
+      {found.length === 0 && <p className="quiet">None has all of these words.</p>}
+      <ul className="list">
+        {[...found]
+          .sort((a, b) => b.modified - a.modified)
+          .map((file) => (
+            <FileItem key={file.name} file={file} taken={files.map((one) => one.name)} onChange={() => void refresh()} />
+          ))}
+      </ul>
+    </>
   );
 }
 
-function VersionList({ name }: { readonly name: string }): ReactElement {
-  const [versions, setVersions] = useState<readonly Version[]>([]);
-  useEffect(() => {
-    void attempt(() => api.versions(name)).then((found) => setVersions(found ?? []));
-  }, [name]);
-  const open = async (number: number): Promise<void> => {
-    const doc = await attempt(() => api.version(name, number));
-    if (doc !== null) newTab({ ...doc, meta: { ...doc.meta, title: `${name}, version ${number}` } });
-  };
+interface FileProps {
+  readonly file: Kept;
+  readonly taken: readonly string[];
+  readonly onChange: () => void;
+}
+
+function FileItem({ file, taken, onChange }: FileProps): ReactElement {
+  const [mode, setMode] = useState<'versions' | 'rename' | null>(null);
+  const isOpen = useEditor((state) => state.tabs.some((tab) => tab.name === file.name));
+  const after = (work: Promise<unknown>): void => void work.then(onChange);
   return (
-    <ul className="versions">
+    <li className="file-item">
+      <button type="button" className="list-main" title={file.title || file.name} onClick={() => void openSaved(file.name)}>
+        {file.thumbnail === null ? (
+          <span className="file-thumb">
+            <Workflow size={18} />
+          </span>
+        ) : (
+          <img className="file-thumb" src={`${file.thumbnail}?${Math.round(file.modified)}`} alt="" loading="lazy" />
+        )}
+        <span className="file-words">
+          <b>{file.name}</b>
+          <small>
+            version {file.version} · {ago(file.modified)}
+            {isOpen && ' · open'}
+          </small>
+        </span>
+      </button>
+      <Menu.Root modal={false}>
+        <Menu.Trigger className="tool" aria-label={`More about ${file.name}`}>
+          <EllipsisVertical size={14} />
+        </Menu.Trigger>
+        <Menu.Portal>
+          <Menu.Content className="menu" sideOffset={4} align="end" onCloseAutoFocus={(event) => event.preventDefault()}>
+            <Item label="Open" onSelect={() => void openSaved(file.name)} />
+            <Item label="Versions" onSelect={() => setMode(mode === 'versions' ? null : 'versions')} />
+            <Item label="Rename" onSelect={() => setMode('rename')} />
+            <Item label="Duplicate" onSelect={() => after(copySaved(file, taken))} />
+            <Item label="Delete" onSelect={() => after(removeSaved(file, onChange))} />
+          </Menu.Content>
+        </Menu.Portal>
+      </Menu.Root>
+      {mode === 'versions' && <VersionList file={file} onChange={onChange} />}
+      {mode === 'rename' && (
+        <Rename
+          name={file.name}
+          onEnd={(name) => {
+            setMode(null);
+            if (name !== null) after(renameSaved(file, name));
+          }}
+        />
+      )}
+    </li>
+  );
+}
+
+function Item({ label, onSelect }: { readonly label: string; readonly onSelect: () => void }): ReactElement {
+  return (
+    <Menu.Item className="menu-item" onSelect={() => setTimeout(onSelect)}>
+      {label}
+    </Menu.Item>
+  );
+}
+
+function Rename({ name, onEnd }: { readonly name: string; readonly onEnd: (name: string | null) => void }): ReactElement {
+  const [text, setText] = useState(name);
+  const end = (): void => onEnd(text.trim() === '' || text.trim() === name ? null : text.trim());
+  return (
+    <input
+      className="field-input boxed rename"
+      aria-label={`New name of ${name}`}
+      // biome-ignore lint/a11y/noAutofocus: it was asked for
+      autoFocus
+      maxLength={100}
+      value={text}
+      onFocus={(event) => event.target.select()}
+      onChange={(event) => setText(event.target.value)}
+      onBlur={end}
+      onKeyDown={(event) => {
+        event.stopPropagation();
+        if (event.key === 'Enter') end();
+        if (event.key === 'Escape') onEnd(null);
+      }}
+    />
+  );
+}
+
+function VersionList({ file, onChange }: { readonly file: Kept; readonly onChange: () => void }): ReactElement {
+  const [versions, setVersions] = useState<readonly Version[] | null>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what is saved becomes a version
+  useEffect(() => {
+    void attempt(() => api.versions(file.name)).then((found) => setVersions(found ?? []));
+  }, [file.name, file.etag]);
+  const look = async (number: number): Promise<void> => {
+    const doc = await attempt(() => api.version(file.name, number));
+    if (doc !== null) newTab({ ...doc, meta: { ...doc.meta, title: `${file.name}, version ${number}` } });
+  };
+  if (versions === null) return <p className="quiet">Loading…</p>;
+  return (
+    <ol className="versions" aria-label={`Versions of ${file.name}`}>
       {versions.map((one) => (
         <li key={one.version}>
-          <button type="button" onClick={() => void open(one.version)}>
-            version {one.version} · {ago(one.modified)}
+          <span title={new Date(one.modified * 1000).toLocaleString()}>
+            {one.version}
+            <small>{ago(one.modified)}</small>
+          </span>
+          <button type="button" className="button small" onClick={() => void look(one.version)}>
+            Look
           </button>
+          {one.etag === file.etag ? (
+            <small className="version-now">now</small>
+          ) : (
+            <button type="button" className="button small" onClick={() => void restoreSaved(file.name, one.version).then(onChange)}>
+              Restore
+            </button>
+          )}
         </li>
       ))}
-    </ul>
+    </ol>
   );
 }

@@ -1,4 +1,6 @@
 /** The workflows that are shipped, to begin with. */
+import './Gallery.css';
+import { Plus, Search } from 'lucide-react';
 import { type ReactElement, useEffect, useState } from 'react';
 import { api } from '../network/api';
 import { attempt } from '../state/actions';
@@ -9,33 +11,108 @@ import { Frame } from './Frame';
 
 export function Gallery(): ReactElement {
   const [templates, setTemplates] = useState<readonly Template[] | null>(null);
+  const [query, setQuery] = useState('');
+  const [tag, setTag] = useState<string | null>(null);
   useEffect(() => {
     void attempt(() => api.templates()).then((found) => setTemplates(found ?? []));
   }, []);
+  const tags = [...new Set((templates ?? []).flatMap((one) => one.tags))];
+  const words = query.toLowerCase().split(/\s+/);
+  const found = (templates ?? []).filter(
+    (one) =>
+      (tag === null || one.tags.includes(tag)) &&
+      words.every((word) => `${one.title} ${one.description} ${one.tags.join(' ')}`.toLowerCase().includes(word)),
+  );
   return (
     <Frame title="Begin with" wide>
+      <div className="gallery-tools">
+        <label className="search">
+          <Search size={13} />
+          <input
+            type="search"
+            placeholder="Search"
+            aria-label="Search templates"
+            value={query}
+            onChange={(event) => setQuery(event.target.value)}
+          />
+        </label>
+        {tags.map((one) => (
+          <button type="button" key={one} className="chip" aria-pressed={tag === one} onClick={() => setTag(tag === one ? null : one)}>
+            {one}
+          </button>
+        ))}
+      </div>
       <div className="gallery">
         {templates === null && <p className="quiet">Loading…</p>}
-        {templates?.map((one) => (
+        {found.map((one) => (
           <button type="button" key={one.name} className="card" onClick={() => void openTemplate(one.name)}>
-            {one.picture !== null ? <img src={one.picture} alt="" loading="lazy" /> : <span className="no-picture" />}
+            {one.picture !== null ? <img src={one.picture} alt="" loading="lazy" /> : <Sketch name={one.name} nodes={one.nodes} />}
             <b>{one.title}</b>
             <span>{one.description}</span>
           </button>
         ))}
-        <button
-          type="button"
-          className="card"
-          onClick={() => {
-            newTab();
-            show(null);
-          }}
-        >
-          <span className="no-picture">+</span>
-          <b>Empty canvas</b>
-          <span>Build it from nothing.</span>
-        </button>
+        {templates !== null && found.length === 0 && <p className="quiet">No template has all of these words.</p>}
+        {query === '' && tag === null && (
+          <button
+            type="button"
+            className="card"
+            onClick={() => {
+              newTab();
+              show(null);
+            }}
+          >
+            <span className="no-picture">
+              <Plus size={28} />
+            </span>
+            <b>Empty canvas</b>
+            <span>Build it from nothing.</span>
+          </button>
+        )}
       </div>
     </Frame>
   );
+}
+
+const COLUMNS = 4;
+const MOST_BOXES = 9;
+
+/** In place of a picture: a small drawing of a graph, about as large as the workflow, always the same for the same name. */
+function Sketch({ name, nodes }: { readonly name: string; readonly nodes: number }): ReactElement {
+  const count = Math.min(MOST_BOXES, Math.max(3, nodes));
+  const boxes = Array.from({ length: count }, (_, i) => boxAt(name, i, count));
+  return (
+    <svg className="no-picture sketch" viewBox="0 0 240 160" aria-hidden="true">
+      {boxes.slice(1).map((to, i) => {
+        const from = boxes[Math.max(0, i - (noise(name, i + 50) % 2))]!;
+        const [x, y, toX, toY] = [from.x + from.width, from.y + 8, to.x, to.y + 8];
+        return toX > x ? <path key={`${to.x} ${to.y}`} d={`M ${x},${y} C ${x + 16},${y} ${toX - 16},${toY} ${toX},${toY}`} /> : null;
+      })}
+      {boxes.map((box) => (
+        <g key={`${box.x} ${box.y}`}>
+          <rect {...box} rx={4} />
+          <rect {...box} height={9} rx={4} className="head" />
+        </g>
+      ))}
+    </svg>
+  );
+}
+
+function boxAt(name: string, i: number, count: number): { x: number; y: number; width: number; height: number } {
+  const rows = Math.ceil(count / COLUMNS);
+  const [column, row] = [Math.floor(i / rows), i % rows];
+  const columns = Math.ceil(count / rows);
+  const step = 224 / columns;
+  return {
+    x: Math.round(12 + column * step),
+    y: Math.round(14 + row * (136 / rows) + (noise(name, i) % 14)),
+    width: Math.round(step - 18),
+    height: Math.round(Math.min(100 / rows, 24 + (noise(name, i + 20) % 24))),
+  };
+}
+
+/** Some number, always the same for the same text and place. */
+function noise(text: string, at: number): number {
+  let value = at * 7919 + 17;
+  for (const letter of text) value = (value * 31 + letter.charCodeAt(0)) % 1_000_003;
+  return value;
 }

@@ -1,85 +1,240 @@
-/** The queue and what was run before. */
-import { ArrowUpToLine, FolderOpen, Pause, Play, X } from 'lucide-react';
-import { type ReactElement, useEffect } from 'react';
+/** The queue, and what was run before. */
+import './HistoryPanel.css';
+import { ArrowDown, ArrowUp, ArrowUpToLine, Ban, CircleAlert, FolderOpen, Images, Pause, Play, RotateCw, Trash2, X } from 'lucide-react';
+import { type DragEvent, type ReactElement, useCallback, useEffect, useRef, useState } from 'react';
 import { api } from '../network/api';
-import { attempt, openRun, refreshQueue } from '../state/actions';
+import { openRun, refreshQueue } from '../state/actions';
+import { doWith, ENDED, type Ended, moveRun, type Page, pageOf, withNewest, withOlder } from '../state/history';
+import { picturesOfRun, viewRun } from '../state/pictures';
 import { useRuns } from '../state/runs';
 import type { Run } from '../wire';
 import { ago } from './ago';
 import { seconds } from './NodeView';
+import { SureButton } from './SureButton';
 import { Tool } from './TopBar';
 
 const REFRESH_MILLISECONDS = 2000;
 
 export function HistoryPanel(): ReactElement {
-  const { queue, history } = useRuns();
-  useEffect(() => {
-    void refreshQueue();
-    const timer = setInterval(() => void refreshQueue(), REFRESH_MILLISECONDS);
-    return () => clearInterval(timer);
-  }, []);
-  const pause = async (): Promise<void> => {
-    await attempt(() => api.pause(!queue?.paused));
-    await refreshQueue();
-  };
+  const queue = useRuns((state) => state.queue);
+  const running = queue?.running ?? [];
+  const waiting = queue?.pending ?? [];
+  useRepeated(refreshQueue);
   return (
     <>
       <div className="side-tools">
-        <button type="button" className="button small" onClick={() => void pause()}>
+        <button type="button" className="button small" onClick={() => void doWith(() => api.pause(!queue?.paused))}>
           {queue?.paused ? <Play size={13} /> : <Pause size={13} />} {queue?.paused ? 'Go on' : 'Pause'}
         </button>
+        {waiting.length > 0 && (
+          <button type="button" className="button small" onClick={() => void doWith(api.clearQueue)}>
+            <Ban size={13} /> Cancel all waiting
+          </button>
+        )}
       </div>
-      {history.length === 0 && <p className="quiet">Nothing was run yet.</p>}
-      <ul className="list">
-        {history.map((run) => (
-          <RunItem key={run.id} run={run} />
-        ))}
-      </ul>
+      {queue?.paused && <p className="queue-paused">Paused: what runs goes on, nothing new is begun.</p>}
+      {running.length > 0 && (
+        <section aria-label="Running">
+          <h3 className="side-title">Running</h3>
+          <ul className="list">
+            {running.map((run) => (
+              <RunningItem key={run.id} run={run} />
+            ))}
+          </ul>
+        </section>
+      )}
+      {waiting.length > 0 && <Waiting waiting={waiting} remaining={queue?.remaining ?? waiting.length} />}
+      <History />
     </>
   );
 }
 
-function RunItem({ run }: { readonly run: Run }): ReactElement {
-  const picture = pictureOf(run);
-  const act = async (work: () => Promise<unknown>): Promise<void> => {
-    await attempt(work);
-    await refreshQueue();
-  };
-  const time = run.started !== null && run.ended !== null ? seconds(run.ended - run.started) : '';
+/** Done at once and then again and again, while the page is looked at. */
+function useRepeated(work: () => Promise<unknown>): void {
+  useEffect(() => {
+    void work();
+    const timer = setInterval(() => document.hidden || void work(), REFRESH_MILLISECONDS);
+    return () => clearInterval(timer);
+  }, [work]);
+}
+
+function RunningItem({ run }: { readonly run: Run }): ReactElement {
+  const state = useRuns((runs) => Object.values(runs.byTab).find((one) => one.run === run.id));
+  const share = state !== undefined && state.total > 0 ? state.finished / state.total : null;
   return (
-    <li>
-      <div className="list-main">
-        {picture !== null ? <img src={picture} alt="" loading="lazy" /> : <span className={`run-dot ${run.status}`} />}
-        <span>
-          {run.title || 'Untitled'}
-          <small>
-            {run.status} {time} · {ago(run.created)}
-          </small>
+    <li className="run-item">
+      <span className="run-thumb">
+        <span className="spinner" />
+      </span>
+      <span className="run-words">
+        <b>{run.title || 'Untitled'}</b>
+        <small>{state !== undefined && state.total > 0 ? `${state.finished} of ${state.total} nodes` : 'running'}</small>
+        <span className={share === null ? 'run-share unknown' : 'run-share'}>
+          <span style={{ width: `${(share ?? 1) * 100}%` }} />
         </span>
-      </div>
-      {run.status === 'pending' && (
-        <Tool label="To the front" onClick={() => void act(() => api.toFront(run.id))}>
-          <ArrowUpToLine size={13} />
-        </Tool>
-      )}
-      {(run.status === 'pending' || run.status === 'running') && (
-        <Tool label="Cancel" onClick={() => void act(() => api.cancel(run.id))}>
-          <X size={13} />
-        </Tool>
-      )}
-      <Tool label="Open the workflow that made this" onClick={() => void openRun(run.id)}>
-        <FolderOpen size={13} />
+      </span>
+      <Tool label="Cancel" onClick={() => void doWith(() => api.cancel(run.id))}>
+        <X size={14} />
       </Tool>
     </li>
   );
 }
 
-function pictureOf(run: Run): string | null {
-  for (const items of Object.values(run.outputs)) {
-    for (const item of items) {
-      const url = (item['file'] as { url?: string } | undefined)?.url;
-      if (item['kind'] === 'image' && typeof url === 'string' && url.startsWith('/')) return `${url}&preview=webp;70`;
-    }
-  }
-  return null;
+// ------------------------------------------------------------------------------------------------ waiting
+
+function Waiting({ waiting, remaining }: { readonly waiting: readonly Run[]; readonly remaining: number }): ReactElement {
+  const [dragged, setDragged] = useState<string | null>(null);
+  const drop = (event: DragEvent, index: number): void => {
+    event.preventDefault();
+    const from = waiting.findIndex((run) => run.id === dragged);
+    if (dragged !== null) void moveRun(waiting, dragged, from < index ? index - 1 : index);
+    setDragged(null);
+  };
+  return (
+    <section aria-label="Waiting">
+      <h3 className="side-title">Waiting · {remaining}</h3>
+      <ol className="list">
+        {waiting.map((run, index) => (
+          <li
+            key={run.id}
+            className={run.id === dragged ? 'run-item dragged' : 'run-item'}
+            draggable
+            onDragStart={() => setDragged(run.id)}
+            onDragEnd={() => setDragged(null)}
+            onDragOver={(event) => event.preventDefault()}
+            onDrop={(event) => drop(event, index)}
+          >
+            <span className="run-thumb small">{index + 1}</span>
+            <span className="run-words">
+              <b>{run.title || 'Untitled'}</b>
+              <small>{ago(run.created)}</small>
+            </span>
+            <span className="run-tools">
+              <Tool label="Next" disabled={index === 0} onClick={() => void doWith(() => api.toFront(run.id))}>
+                <ArrowUpToLine size={13} />
+              </Tool>
+              <Tool label="Earlier" disabled={index === 0} onClick={() => void moveRun(waiting, run.id, index - 1)}>
+                <ArrowUp size={13} />
+              </Tool>
+              <Tool label="Later" disabled={index === waiting.length - 1} onClick={() => void moveRun(waiting, run.id, index + 1)}>
+                <ArrowDown size={13} />
+              </Tool>
+              <Tool label="Cancel" onClick={() => void doWith(() => api.cancel(run.id))}>
+                <X size={14} />
+              </Tool>
+            </span>
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}
+
+// ------------------------------------------------------------------------------------------------ ended
+
+const NAMES: Readonly<Record<Ended, string>> = { done: 'Done', failed: 'Failed', cancelled: 'Cancelled' };
+const NOTHING: Page = { runs: [], total: 0 };
+
+function History(): ReactElement {
+  const [status, setStatus] = useState<Ended | null>(null);
+  const [page, setPage] = useState<Page | null>(null);
+  const newest = useCallback(async () => {
+    const found = await pageOf(status, 0).catch(() => null);
+    if (found !== null) setPage((known) => ({ runs: withNewest(known?.runs ?? [], found.runs), total: found.total }));
+  }, [status]);
+  useRepeated(newest);
+  const { runs, total } = page ?? NOTHING;
+  const more = async (): Promise<void> => {
+    const found = await pageOf(status, runs.length).catch(() => null);
+    if (found !== null) setPage((known) => ({ runs: withOlder(known?.runs ?? [], found.runs), total: found.total }));
+  };
+  const forget = async (run: Run): Promise<void> => {
+    if (await doWith(() => api.forget(run.id)))
+      setPage((known) => known && { runs: known.runs.filter((one) => one.id !== run.id), total: known.total - 1 });
+  };
+  return (
+    <section aria-label="History">
+      <h3 className="side-title">History{total > 0 && ` · ${total}`}</h3>
+      <fieldset className="chips" aria-label="Which runs">
+        {[null, ...ENDED].map((one) => (
+          <button
+            type="button"
+            key={one ?? ''}
+            className="chip"
+            aria-pressed={status === one}
+            onClick={() => {
+              setPage(null);
+              setStatus(one);
+            }}
+          >
+            {one === null ? 'All' : NAMES[one]}
+          </button>
+        ))}
+      </fieldset>
+      {page === null && <p className="quiet">Loading…</p>}
+      {page !== null && runs.length === 0 && (
+        <p className="quiet">{status === null ? 'Nothing was run yet. What you run is kept here with its pictures.' : 'None.'}</p>
+      )}
+      <ul className="list">
+        {runs.map((run) => (
+          <EndedItem key={run.id} run={run} onForget={() => void forget(run)} />
+        ))}
+      </ul>
+      {runs.length < total && <More key={runs.length} onSeen={() => void more()} />}
+    </section>
+  );
+}
+
+/** Asks for more when it comes into view. */
+function More({ onSeen }: { readonly onSeen: () => void }): ReactElement {
+  const element = useRef<HTMLButtonElement>(null);
+  const seen = useRef(onSeen);
+  useEffect(() => {
+    const observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && seen.current());
+    observer.observe(element.current!);
+    return () => observer.disconnect();
+  }, []);
+  return (
+    <button type="button" ref={element} className="quiet more" onClick={onSeen}>
+      Older ones…
+    </button>
+  );
+}
+
+function EndedItem({ run, onForget }: { readonly run: Run; readonly onForget: () => void }): ReactElement {
+  const pictures = picturesOfRun(run);
+  const title = run.title || 'Untitled';
+  const time = run.started !== null && run.ended !== null ? seconds(run.ended - run.started) : '';
+  const fault = run.error?.errors?.[0] ?? run.error;
+  return (
+    <li className="run-item ended">
+      {pictures[0] === undefined ? (
+        <span className={`run-thumb ${run.status}`}>{run.status === 'failed' ? <CircleAlert size={18} /> : <Images size={18} />}</span>
+      ) : (
+        <button type="button" className="run-thumb" aria-label={`Show the pictures of ${title}`} onClick={() => viewRun(run)}>
+          <img src={`${pictures[0].url}&preview=webp;70`} alt="" loading="lazy" decoding="async" />
+          {pictures.length > 1 && <span className="run-count">{pictures.length}</span>}
+        </button>
+      )}
+      <button type="button" className="run-words" title="Open the workflow that made this" onClick={() => void openRun(run.id)}>
+        <b>{title}</b>
+        <small>
+          <span className={`run-status ${run.status}`}>{run.status}</span>
+          {[time, ago(run.ended ?? run.created)].filter(Boolean).map((text) => ` · ${text}`)}
+        </small>
+        {fault && run.status === 'failed' && <small className="run-fault">{fault.message}</small>}
+      </button>
+      <span className="run-tools">
+        <Tool label="Open the workflow that made this" onClick={() => void openRun(run.id)}>
+          <FolderOpen size={13} />
+        </Tool>
+        <Tool label="Run it again" onClick={() => void doWith(() => api.retry(run.id))}>
+          <RotateCw size={13} />
+        </Tool>
+        <SureButton label="Forget this run" onSure={onForget}>
+          <Trash2 size={13} />
+        </SureButton>
+      </span>
+    </li>
+  );
 }
