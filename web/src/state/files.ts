@@ -1,6 +1,7 @@
 /** Saved workflows: opened, saved, renamed, copied, deleted and brought back. */
 import { replaceDocument } from '../document/edits/whole';
 import type { Doc } from '../document/model';
+import { freeName } from '../document/names';
 import { ApiError, api } from '../network/api';
 import type { Kept } from '../wire';
 import { attempt, explain } from './actions';
@@ -96,13 +97,6 @@ function pictureOf(run: RunState | undefined): string | null {
 }
 
 // ------------------------------------------------------------------------------------------------ in the list
-
-/** A name that is free, made of another one. */
-export function freeName(name: string, taken: readonly string[]): string {
-  const known = new Set(taken.map((one) => one.toLowerCase()));
-  const stem = name.replace(/ \d+$/, '');
-  for (let number = 2; ; number++) if (!known.has(`${stem} ${number}`.toLowerCase())) return `${stem} ${number}`;
-}
 
 /** Whether it is called that now. */
 export async function renameSaved(kept: Kept, to: string): Promise<boolean> {

@@ -162,7 +162,7 @@ class Pen {
     }
     const value = textOf(literalOf(node.entry, name, input));
     this.box(box, 5, this.color('field'));
-    if (box.height > WIDGET) this.lines(value || spaced(name), box);
+    if (box.height > WIDGET && value !== '') this.lines(value, box);
     else {
       this.text(spaced(name), box.x + 8, box.y + box.height / 2, box.width * 0.5, 12, dim);
       this.text(value, box.x + box.width - 8, box.y + box.height / 2, box.width * 0.5, 12, { right: true });

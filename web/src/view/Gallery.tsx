@@ -16,9 +16,10 @@ export function Gallery(): ReactElement {
   useEffect(() => {
     void attempt(() => api.templates()).then((found) => setTemplates(found ?? []));
   }, []);
-  const tags = [...new Set((templates ?? []).flatMap((one) => one.tags))];
+  const sorted = [...(templates ?? [])].sort((a, b) => rankOf(a) - rankOf(b));
+  const tags = [...new Set(sorted.flatMap((one) => one.tags))];
   const words = query.toLowerCase().split(/\s+/);
-  const found = (templates ?? []).filter(
+  const found = sorted.filter(
     (one) =>
       (tag === null || one.tags.includes(tag)) &&
       words.every((word) => `${one.title} ${one.description} ${one.tags.join(' ')}`.toLowerCase().includes(word)),
@@ -73,6 +74,14 @@ export function Gallery(): ReactElement {
   );
 }
 
+const FIRST = ['words to picture', 'picture to picture', 'animation', 'grid', 'compare'];
+
+/** What most people come for stands first, training last. */
+function rankOf(template: Template): number {
+  const ranks = template.tags.map((tag) => FIRST.indexOf(tag)).filter((rank) => rank >= 0);
+  return ranks.length === 0 ? FIRST.length : Math.min(...ranks);
+}
+
 const COLUMNS = 4;
 const MOST_BOXES = 9;
 
@@ -101,12 +110,12 @@ function boxAt(name: string, i: number, count: number): { x: number; y: number; 
   const rows = Math.ceil(count / COLUMNS);
   const [column, row] = [Math.floor(i / rows), i % rows];
   const columns = Math.ceil(count / rows);
-  const step = 224 / columns;
+  const [step, pitch] = [224 / columns, 136 / rows];
   return {
     x: Math.round(12 + column * step),
-    y: Math.round(14 + row * (136 / rows) + (noise(name, i) % 14)),
+    y: Math.round(14 + row * pitch + (noise(name, i) % 12)),
     width: Math.round(step - 18),
-    height: Math.round(Math.min(100 / rows, 24 + (noise(name, i + 20) % 24))),
+    height: Math.round(Math.min(pitch - 16, 20 + (noise(name, i + 20) % 28))),
   };
 }
 
