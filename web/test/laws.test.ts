@@ -1,16 +1,31 @@
 /** Laws that hold for any sequence of edits. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Catalog } from '../src/document/catalog';
 import type { Edit } from '../src/document/change';
-import { duplicateNodes } from '../src/document/edits/clipboard';
+import { copyNodes, duplicateNodes, pasteNodes } from '../src/document/edits/clipboard';
 import { addGroup, changeGroup, deleteGroups, fitGroup } from '../src/document/edits/groups';
 import { connect, disconnect, leadVia, resetInput, setInput } from '../src/document/edits/links';
 import { addNode, deleteNodes, moveNodes, resizeNode, setColor, setTitle, toggleCollapsed, toggleMode } from '../src/document/edits/nodes';
 import { addReroute, moveReroute, moveReroutes, removeReroute } from '../src/document/edits/reroutes';
+import {
+  dropUnused,
+  exposeInput,
+  followTypes,
+  makeIndependent,
+  makeSubgraph,
+  movePort,
+  nodesBetween,
+  removePort,
+  renamePort,
+  type Side,
+  unpack,
+} from '../src/document/edits/subgraphs';
 import { replaceDocument } from '../src/document/edits/whole';
 import { type History, perform, redo, startHistory, undo } from '../src/document/history';
 import { inferenceOf } from '../src/document/inference';
-import { checkDocument, type Doc, linksInto, readDocument, writeDocument } from '../src/document/model';
+import { checkDocument, type Doc, INLET, linksInto, OUTLET, readDocument, viewOf, writeDocument } from '../src/document/model';
+import { catalogAt, instancesIn, usedBy } from '../src/document/subgraphs';
 import { CATALOG, doc, link } from './fixtures';
 
 const START: Doc = {
@@ -20,7 +35,22 @@ const START: Doc = {
     sum: ['Sum', { a: 12345, b: 1 }],
     odd: ['NotInstalled', { x: link('sum', 'sum'), y: 'z' }],
     save: ['Save', { image: link('blur', 'image') }],
+    soft: ['subgraph/soft', { image: link('load', 'image') }],
   }),
+  subgraphs: {
+    soft: {
+      name: 'Soft',
+      inputs: [{ name: 'image', type: 'image', required: true }],
+      outputs: [{ name: 'image', type: 'image', required: true }],
+      nodes: {
+        in: { type: 'SubgraphInputs', inputs: {} },
+        b: { type: 'Blur', version: 1, inputs: { image: link('in', 'image'), radius: 3 } },
+        out: { type: 'SubgraphOutputs', inputs: { image: link('b', 'image') } },
+      },
+      layout: {},
+      groups: [],
+    },
+  },
   meta: { title: 'laws', more: { a: 1 } },
 };
 
@@ -30,16 +60,53 @@ type Step = (edit: Edit) => void;
 type Act = (pick: (i: number) => string, a: number, b: number) => Step;
 const TYPES = Object.keys(CATALOG.specs);
 
+const known = (edit: Edit): Catalog => catalogAt(CATALOG, edit.whole, edit.level);
+
 function wire(edit: Edit, from: string, to: string, a: number, b: number): void {
-  const outputs = Object.keys(CATALOG.spec(edit.doc.nodes[from]?.type ?? '')?.outputs ?? {});
-  const inputs = Object.keys(CATALOG.spec(edit.doc.nodes[to]?.type ?? '')?.inputs ?? {});
+  const catalog = known(edit);
+  const outputs = Object.keys(catalog.spec(edit.doc.nodes[from]?.type ?? '')?.outputs ?? {});
+  const inputs = Object.keys(catalog.spec(edit.doc.nodes[to]?.type ?? '')?.inputs ?? {});
   if (outputs.length === 0 || inputs.length === 0) return;
   const source = { node: from, output: outputs[a % outputs.length]! };
   const input = inputs[b % inputs.length]!;
-  if (inferenceOf(edit.doc, CATALOG).canConnect(source, to, input).ok) connect(edit, source, to, input);
+  if (inferenceOf(edit.doc, catalog).canConnect(source, to, input).ok) connect(edit, source, to, input);
+}
+
+/** An input of a node, as the catalogue of its level knows it. */
+function someInput(edit: Edit, node: string, i: number): string {
+  const inputs = Object.keys(known(edit).spec(edit.doc.nodes[node]?.type ?? '')?.inputs ?? {});
+  return inputs[i % inputs.length] ?? '';
+}
+
+/** A port of some definition. */
+function port(edit: Edit, a: number, b: number, act: (id: string, side: Side, name: string) => void): void {
+  const ids = Object.keys(edit.whole.subgraphs);
+  const id = ids[a % ids.length];
+  const side: Side = b % 2 ? 'inputs' : 'outputs';
+  const ports = id === undefined ? [] : edit.whole.subgraphs[id]![side];
+  if (id !== undefined && ports.length > 0) act(id, side, ports[b % ports.length]!.name);
+}
+
+const ON_SUBGRAPHS: readonly Act[] = [
+  (pick, a, b) => (edit) => void makeGroup(edit, [pick(a), pick(b), pick(a + b)], `s ${a}`),
+  (pick, a) => (edit) => void makeGroup(edit, [pick(a)], 'one'),
+  (pick, a) => (edit) => void unpack(edit, pick(a)),
+  (pick, a) => (edit) => void makeIndependent(edit, pick(a)),
+  (pick, a, b) => (edit) => void exposeInput(edit, pick(a), someInput(edit, pick(a), b), known(edit)),
+  (_, a, b) => (edit) => port(edit, a, b, (id, side, name) => renamePort(edit, id, side, name, `p${a % 3}`)),
+  (_, a, b) => (edit) => port(edit, a, b, (id, side, name) => removePort(edit, id, side, name)),
+  (_, a, b) => (edit) => port(edit, a, b, (id, side, name) => movePort(edit, id, side, name, (a % 3) - 1)),
+  () => (edit) => followTypes(edit, known(edit)),
+  () => (edit) => dropUnused(edit),
+  (pick, a, b) => (edit) => void pasteNodes(edit, copyNodes(edit.doc, [pick(a), pick(b)]), [a, b], false),
+];
+
+function makeGroup(edit: Edit, ids: string[], name: string): void {
+  if (nodesBetween(edit.doc, ids).length === 0) makeSubgraph(edit, ids, known(edit), {}, name);
 }
 
 const ACTS: readonly Act[] = [
+  ...ON_SUBGRAPHS,
   (_, a, b) => (edit) => void addNode(edit, CATALOG.spec(TYPES[a % TYPES.length]!)!, [a, b]),
   (pick, a) => (edit) => deleteNodes(edit, [pick(a)], CATALOG, false),
   (pick, a, b) => (edit) => deleteNodes(edit, [pick(a), pick(b)], CATALOG, true),
@@ -85,10 +152,12 @@ const steps = fc.array(fc.tuple(fc.nat(ACTS.length - 1), fc.nat(40), fc.nat(40))
 function play(plan: readonly (readonly [number, number, number])[]): History {
   let log = startHistory(START);
   for (const [act, a, b] of plan) {
-    const ids = Object.keys(log.doc.nodes);
+    const levels = [null, ...Object.keys(log.doc.subgraphs)];
+    const level = levels[(a + b) % levels.length]!;
+    const ids = Object.keys(viewOf(log.doc, level).nodes);
     if (ids.length === 0) continue;
     const pick = (i: number): string => ids[i % ids.length]!;
-    log = perform(log, 'step', ACTS[act]!(pick, a, b), a % 4 ? '' : 'joined', b);
+    log = perform(log, 'step', ACTS[act]!(pick, a, b), a % 4 ? '' : 'joined', b, level);
   }
   return log;
 }
@@ -137,11 +206,32 @@ describe('any sequence of edits', () => {
     fc.assert(
       fc.property(steps, (plan) => {
         const { doc: end } = play(plan);
-        const view = inferenceOf(end, CATALOG);
-        for (const [id, entry] of Object.entries(end.nodes)) {
-          for (const [, from] of linksInto(entry)) {
-            expect(Object.hasOwn(end.nodes, from.node)).toBe(true);
-            expect(view.dependsOn(from.node, id)).toBe(false);
+        for (const level of [null, ...Object.keys(end.subgraphs)]) {
+          const there = viewOf(end, level);
+          const view = inferenceOf(there, catalogAt(CATALOG, end, level));
+          for (const [id, entry] of Object.entries(there.nodes)) {
+            for (const [, from] of linksInto(entry)) {
+              expect(Object.hasOwn(there.nodes, from.node)).toBe(true);
+              expect(view.dependsOn(from.node, id)).toBe(false);
+            }
+          }
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('leaves subgraphs whose ports are those that links name, and none within itself', () => {
+    fc.assert(
+      fc.property(steps, (plan) => {
+        const { doc: end } = play(plan);
+        for (const [id, definition] of Object.entries(end.subgraphs)) {
+          expect(usedBy(end, instancesIn(definition.nodes)).has(id)).toBe(false);
+          for (const entry of Object.values(definition.nodes)) {
+            for (const [name, from] of linksInto(entry)) {
+              if (definition.nodes[from.node]?.type === INLET) expect(definition.inputs.map((one) => one.name)).toContain(from.output);
+              if (entry.type === OUTLET) expect(definition.outputs.map((one) => one.name)).toContain(name);
+            }
           }
         }
       }),

@@ -20,13 +20,18 @@ export class Catalog {
   readonly rules: TypeRules;
   private readonly colors: ReadonlyMap<string, string>;
 
-  constructor(json: CatalogJson) {
+  constructor(private readonly json: CatalogJson) {
     this.specs = json.nodes;
     this.rules = {
       parents: new Map(Object.entries(json.types).map(([name, type]) => [name, type.parents])),
       casts: new Set(json.casts.map(([target, source]) => `${target}<${source}`)),
     };
     this.colors = new Map(Object.entries(json.types).map(([name, type]) => [name, type.color]));
+  }
+
+  /** With further node types. */
+  with(specs: Readonly<Record<string, NodeSpec>>): Catalog {
+    return new Catalog({ ...this.json, nodes: { ...this.json.nodes, ...specs } });
   }
 
   spec(type: string): NodeSpec | undefined {

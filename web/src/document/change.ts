@@ -1,6 +1,6 @@
 /** Edits as data: each change says what was and what is at one place of the document, so that its inverse needs no thought. */
 import { get, type Json } from './json';
-import type { Doc } from './model';
+import { type Doc, viewOf } from './model';
 
 /**
  * `before` or `after` is undefined where there is nothing.
@@ -41,11 +41,44 @@ function placed(tree: Tree, key: string, value: Json, next: string | undefined):
   return Object.fromEntries(Object.entries(tree).flatMap((entry) => (entry[0] === next ? [[key, value], entry] : [entry])));
 }
 
-/** A document being edited: every edit is applied at once and noted. */
-export class Edit {
-  readonly changes: Change[] = [];
+/** What an edit has come to, shared by all levels it works on. */
+interface Work {
+  whole: Doc;
+  readonly changes: Change[];
+}
 
-  constructor(public doc: Doc) {}
+/**
+ * A document being edited: every edit is applied at once and noted. Inside a subgraph `nodes`, `layout` and `groups` are those of
+ * its definition, so that every edit works there as it does on the canvas.
+ */
+export class Edit {
+  private readonly work: Work;
+
+  constructor(
+    whole: Doc,
+    readonly level: string | null = null,
+    work?: Work,
+  ) {
+    this.work = work ?? { whole, changes: [] };
+  }
+
+  /** The level as it is now. */
+  get doc(): Doc {
+    return viewOf(this.work.whole, this.level);
+  }
+
+  get whole(): Doc {
+    return this.work.whole;
+  }
+
+  get changes(): readonly Change[] {
+    return this.work.changes;
+  }
+
+  /** The same edit on another level: a definition, or the canvas. */
+  within(level: string | null): Edit {
+    return new Edit(this.work.whole, level, this.work);
+  }
 
   /** Set what is at a place; objects on the way there are made. */
   set(path: readonly string[], value: unknown): void {
@@ -63,22 +96,33 @@ export class Edit {
   }
 
   at(path: readonly string[]): Json | undefined {
-    let value: Json | undefined = this.doc as unknown as Json;
-    for (const key of path) value = typeof value === 'object' && value !== null ? get(value as Tree, key) : undefined;
-    return value;
+    return valueAt(this.work.whole, this.placed(path));
   }
 
-  private note(path: readonly string[], after: Json | undefined): void {
-    const before = this.at(path);
+  private placed(path: readonly string[]): readonly string[] {
+    return this.level !== null && OF_A_LEVEL.has(path[0] ?? '') ? ['subgraphs', this.level, ...path] : path;
+  }
+
+  private note(at: readonly string[], after: Json | undefined): void {
+    const path = this.placed(at);
+    const before = valueAt(this.work.whole, path);
     if (before === after) return;
-    const next = after === undefined ? this.keyBehind(path) : undefined;
+    const next = after === undefined ? keyBehind(this.work.whole, path) : undefined;
     const change: Change = { path, before, after, ...(next === undefined ? {} : { next }) };
-    this.changes.push(change);
-    this.doc = applyChanges(this.doc, [change]);
+    this.work.changes.push(change);
+    this.work.whole = applyChanges(this.work.whole, [change]);
   }
+}
 
-  private keyBehind(path: readonly string[]): string | undefined {
-    const keys = Object.keys(this.at(path.slice(0, -1)) as Tree);
-    return keys[keys.indexOf(path[path.length - 1]!) + 1];
-  }
+const OF_A_LEVEL: ReadonlySet<string> = new Set(['nodes', 'layout', 'groups']);
+
+function valueAt(doc: Doc, path: readonly string[]): Json | undefined {
+  let value: Json | undefined = doc as unknown as Json;
+  for (const key of path) value = typeof value === 'object' && value !== null ? get(value as Tree, key) : undefined;
+  return value;
+}
+
+function keyBehind(doc: Doc, path: readonly string[]): string | undefined {
+  const keys = Object.keys(valueAt(doc, path.slice(0, -1)) as Tree);
+  return keys[keys.indexOf(path[path.length - 1]!) + 1];
 }

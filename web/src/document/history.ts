@@ -23,16 +23,23 @@ export function startHistory(doc: Doc): History {
   return { doc, past: [], future: [] };
 }
 
-/** One step of the user: what `edit` does to the document. Nothing is logged if nothing changed. */
-export function perform(history: History, label: string, edit: (edit: Edit) => void, key = '', time = 0): History {
-  const work = new Edit(history.doc);
+/** One step of the user: what `edit` does to the document, or to a subgraph of it. Nothing is logged if nothing changed. */
+export function perform(
+  history: History,
+  label: string,
+  edit: (edit: Edit) => void,
+  key = '',
+  time = 0,
+  level: string | null = null,
+): History {
+  const work = new Edit(history.doc, level);
   edit(work);
   if (work.changes.length === 0) return history;
   const last = history.past[history.past.length - 1];
   const joins = key !== '' && last?.key === key && time - last.time < JOIN_MILLISECONDS && history.future.length === 0;
   const step: Step = { label, key, time, changes: joins ? merged(last.changes, work.changes) : work.changes };
   const past = joins ? history.past.slice(0, -1) : history.past.slice(-MOST_STEPS + 1);
-  return { doc: work.doc, past: [...past, step], future: [] };
+  return { doc: work.whole, past: [...past, step], future: [] };
 }
 
 /**

@@ -2,6 +2,7 @@
  * The saved workflow as the editor holds it: the very JSON of the file, never changed in place.
  * Keys that are not known here are carried along, so that saving loses nothing.
  */
+import type { InputSpec } from '../wire';
 import { get, isObject, type Json, type JsonObject, parseJson, writeJson } from './json';
 
 export const FORMAT = 1;
@@ -40,12 +41,30 @@ export interface Group {
   readonly color?: string;
 }
 
+/** An input or output of a subgraph: what its node shows and takes. */
+export type Port = InputSpec & { readonly name: string };
+
+/** What nodes of the type `subgraph/ID` stand for. Its border nodes are of the types INLET and OUTLET. */
+export interface Definition {
+  readonly name: string;
+  readonly description?: string;
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+  readonly nodes: Readonly<Record<string, NodeEntry>>;
+  readonly layout: Readonly<Record<string, NodeLayout>>;
+  readonly groups: readonly Group[];
+}
+
+export const INSTANCE = 'subgraph/';
+export const INLET = 'SubgraphInputs';
+export const OUTLET = 'SubgraphOutputs';
+
 export interface Doc {
   readonly nodegraph: number;
   readonly nodes: Readonly<Record<string, NodeEntry>>;
   readonly layout: Readonly<Record<string, NodeLayout>>;
   readonly groups: readonly Group[];
-  readonly subgraphs: Readonly<Record<string, Json>>;
+  readonly subgraphs: Readonly<Record<string, Definition>>;
   readonly meta: Readonly<Record<string, Json>>;
 }
 
@@ -95,6 +114,28 @@ export function consumersOf(doc: Doc, node: string, output?: string): { node: st
   return found;
 }
 
+const views = new WeakMap<Doc, Map<string, Doc>>();
+
+/** A document as it is inside one of its subgraphs: with that one's nodes, layout and groups. The same for the same state. */
+export function viewOf(doc: Doc, level: string | null): Doc {
+  const definition = level === null ? undefined : get(doc.subgraphs, level);
+  if (level === null || definition === undefined) return doc;
+  const known = views.get(doc) ?? new Map<string, Doc>();
+  views.set(doc, known);
+  const view = known.get(level) ?? { ...doc, nodes: definition.nodes, layout: definition.layout, groups: definition.groups };
+  known.set(level, view);
+  return view;
+}
+
+/** The id of the definition that a node stands for; null for other nodes. */
+export function definitionOf(entry: NodeEntry | undefined): string | null {
+  return entry?.type.startsWith(INSTANCE) ? entry.type.slice(INSTANCE.length) : null;
+}
+
+export function isBorder(entry: NodeEntry | undefined): boolean {
+  return entry?.type === INLET || entry?.type === OUTLET;
+}
+
 export function positionOf(doc: Doc, id: string): Point {
   return get(doc.layout, id)?.pos ?? [0, 0];
 }
@@ -120,16 +161,19 @@ export function checkDocument(data: Json): Doc {
   if (!isObject(data) || !('nodegraph' in data)) throw new NotAWorkflow(['This is JSON, but no nodegraph workflow.']);
   const faults = [...faultsOfForm(data)];
   if (faults.length > 0) throw new NotAWorkflow(faults.slice(0, 100));
-  const nodes: [string, JsonObject][] = Object.entries(data['nodes'] as JsonObject).map(([id, node]) => [id, filled(node as JsonObject)]);
-  const layout = Object.entries((data['layout'] ?? {}) as JsonObject).map(([id, place]) => [id, usable(place)]);
-  return {
-    ...data,
-    nodes: Object.fromEntries(nodes),
-    layout: Object.fromEntries(layout),
-    groups: data['groups'] ?? [],
-    subgraphs: data['subgraphs'] ?? {},
-    meta: data['meta'] ?? {},
-  } as unknown as Doc;
+  const subgraphs = Object.entries((data['subgraphs'] ?? {}) as JsonObject).map(([id, one]) => [id, filledDefinition(one as JsonObject)]);
+  return { ...filledLevel(data), subgraphs: Object.fromEntries(subgraphs), meta: data['meta'] ?? {} } as unknown as Doc;
+}
+
+/** Nodes, layout and groups, of the canvas or of a subgraph. */
+function filledLevel(data: JsonObject): JsonObject {
+  const nodes: [string, Json][] = Object.entries((data['nodes'] ?? {}) as JsonObject).map(([id, node]) => [id, filled(node as JsonObject)]);
+  const layout: [string, Json][] = Object.entries((data['layout'] ?? {}) as JsonObject).map(([id, place]) => [id, usable(place)]);
+  return { ...data, nodes: Object.fromEntries(nodes), layout: Object.fromEntries(layout), groups: data['groups'] ?? [] };
+}
+
+function filledDefinition(data: JsonObject): JsonObject {
+  return { name: '', inputs: [], outputs: [], ...filledLevel(data) };
 }
 
 function filled(node: JsonObject): JsonObject {
@@ -155,9 +199,30 @@ function* faultsOfForm(data: JsonObject): Generator<string> {
   for (const key of ['layout', 'meta', 'subgraphs']) {
     if (key in data && !isObject(data[key])) yield `\`${key}\` must be an object.`;
   }
+  if (isObject(data['subgraphs'])) for (const [id, one] of Object.entries(data['subgraphs'])) yield* faultsOfDefinition(id, one);
   yield* faultsOfGroups(data['groups']);
   if (!isObject(data['nodes'])) yield '`nodes` must be an object of nodes by id.';
   else for (const [id, node] of Object.entries(data['nodes'])) yield* faultsOfNode(id, node);
+}
+
+function* faultsOfDefinition(id: string, one: Json): Generator<string> {
+  const name = `Subgraph ${JSON.stringify(id.slice(0, 40))}`;
+  if (id === '' || id.includes('/')) yield `${name}: an id is not empty and has no slash.`;
+  const parts = isObject(one) ? ['nodes', 'layout'].every((key) => one[key] === undefined || isObject(one[key])) : false;
+  if (!isObject(one) || !parts || typeof (one['name'] ?? '') !== 'string') {
+    yield `${name} is no subgraph.`;
+    return;
+  }
+  for (const side of ['inputs', 'outputs']) {
+    const ports = one[side] ?? [];
+    if (!Array.isArray(ports) || !ports.every((port) => isObject(port) && typeof port['name'] === 'string' && port['name'] !== '')) {
+      yield `${name}: each of its ${side} needs a name.`;
+    }
+  }
+  for (const [inner, node] of Object.entries((one['nodes'] ?? {}) as JsonObject)) {
+    for (const fault of faultsOfNode(inner, node)) yield `${name}: ${fault}`;
+  }
+  for (const fault of faultsOfGroups(one['groups'])) yield `${name}: ${fault}`;
 }
 
 function* faultsOfGroups(groups: Json | undefined): Generator<string> {

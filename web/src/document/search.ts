@@ -1,5 +1,6 @@
 /** Finding node types: what is typed against titles, ids, categories and help; and only those that fit a dropped link. */
 import type { Catalog, NodeSpec } from './catalog';
+import { INLET, OUTLET } from './model';
 import { joint, type Type } from './types';
 
 /** An end of a link that looks for a partner: an output of a type, or an input that wants one. */
@@ -19,6 +20,7 @@ export function searchNodes(catalog: Catalog, query: string, loose: Loose | null
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   const found: Found[] = [];
   for (const spec of Object.values(catalog.specs)) {
+    if (spec.id === INLET || spec.id === OUTLET) continue;
     const partner = loose === null ? null : partnerOf(spec, loose, catalog);
     if (loose !== null && partner === null) continue;
     const points = words.map((word) => scoreOf(spec, word));

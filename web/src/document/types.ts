@@ -69,6 +69,20 @@ export function typeName(type: Type): string {
   }
 }
 
+/** The form in which types are saved and described: `image`, `list[image]`, `image|mask`, `*`. */
+export function typeText(type: Type): string {
+  switch (type.kind) {
+    case 'list':
+      return `list[${typeText(type.item)}]`;
+    case 'union':
+      return type.members.map(typeText).join('|');
+    case 'socket':
+      return type.name;
+    default:
+      return '*';
+  }
+}
+
 export function sameType(a: Type, b: Type): boolean {
   return a === b || (typeName(a) === typeName(b) && a.kind === b.kind);
 }

@@ -2,7 +2,7 @@
 import type { Catalog, NodeSpec } from '../catalog';
 import type { Edit } from '../change';
 import { get, type Json } from '../json';
-import type { Doc, Mode, Point } from '../model';
+import { type Doc, isBorder, type Mode, type Point } from '../model';
 import { cutConsumers, relinkAround } from './links';
 
 /** The next number that is no node's id. */
@@ -29,7 +29,8 @@ export function addNode(edit: Edit, spec: NodeSpec, pos: Point, values: Readonly
 /** `relink`: what came in goes on to where it went, as if the node were bypassed. */
 export function deleteNodes(edit: Edit, ids: readonly string[], catalog: Catalog, relink = false): void {
   for (const id of ids) {
-    if (get(edit.doc.nodes, id) === undefined) continue;
+    const entry = get(edit.doc.nodes, id);
+    if (entry === undefined || isBorder(entry)) continue;
     if (relink) relinkAround(edit, id, catalog);
     else cutConsumers(edit, id);
     edit.remove(['nodes', id]);
