@@ -97,6 +97,7 @@ def test_classic_file_notes_looks_and_needs() -> None:
     assert document.meta["requires"] == {
         "packs": {"fancy-pack": "1.2.0"},
         "models": {"checkpoints/model.safetensors": "https://example.org/m"},
+        "nodes": {"FancyModelPatch": "fancy-pack"},
     }
     assert len(warnings) == 1
     assert "FancyModelPatch" in warnings[0]

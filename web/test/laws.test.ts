@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Catalog } from '../src/document/catalog';
 import type { Edit } from '../src/document/change';
 import { copyNodes, duplicateNodes, pasteNodes } from '../src/document/edits/clipboard';
+import { addSource, addTaker, changeType, insertBetween } from '../src/document/edits/fixing';
 import { addGroup, changeGroup, deleteGroups, fitGroup } from '../src/document/edits/groups';
 import { connect, disconnect, leadVia, resetInput, setInput } from '../src/document/edits/links';
 import { addNode, deleteNodes, moveNodes, resizeNode, setColor, setTitle, toggleCollapsed, toggleMode } from '../src/document/edits/nodes';
@@ -144,6 +145,10 @@ const ACTS: readonly Act[] = [
   (_, a, b) => (edit) => addGroup(edit, [{ x: a, y: b, width: 10, height: 10 }], `g${a}`),
   (_, a, b) => (edit) => changeGroup(edit, a % 3, { title: `h${b}` }),
   (_, a) => (edit) => deleteGroups(edit, [a % 3]),
+  (pick, a, b) => (edit) => void addSource(edit, CATALOG.spec(TYPES[b % TYPES.length]!)!, pick(a), 'image', CATALOG),
+  (pick, a, b) => (edit) => void insertBetween(edit, CATALOG.spec(TYPES[b % TYPES.length]!)!, pick(a), 'image', CATALOG),
+  (pick, a, b) => (edit) => void addTaker(edit, CATALOG.spec(TYPES[b % TYPES.length]!)!, { node: pick(a), output: 'image' }, CATALOG),
+  (pick, a, b) => (edit) => changeType(edit, pick(a), CATALOG.spec(TYPES[b % TYPES.length]!)!),
   (_, __, b) => (edit) => replaceDocument(edit, b % 2 ? OTHER : START),
 ];
 

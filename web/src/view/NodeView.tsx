@@ -9,9 +9,10 @@ import { setTitle, toggleCollapsed } from '../document/edits/nodes';
 import { HEADER, MIN_WIDTH, ROW, type Row, WIDGET } from '../document/geometry';
 import { get, type Json } from '../document/json';
 import { faultOf } from '../document/literals';
+import { packOf } from '../document/missing';
 import { asLink } from '../document/model';
 import { joint } from '../document/types';
-import { perform, useEditor } from '../state/editor';
+import { currentDoc, perform, useEditor } from '../state/editor';
 import { DETAIL_ZOOM, type FlowNode, type NodeData } from '../state/flow';
 import { rename, useRenaming } from '../state/renaming';
 import { type NodeRun, useRuns } from '../state/runs';
@@ -74,7 +75,7 @@ function Header({ id, data, run, plain }: HeaderProps): ReactElement {
   const renamed = useRenaming((state) => state.id === id);
   if (plain) return <div className="node-header grip">{name}</div>;
   return (
-    <div className="node-header grip" title={spec?.description ?? 'This node type is not installed; it is kept as it is'}>
+    <div className="node-header grip" title={spec?.description ?? missingText(entry.type)}>
       <button
         type="button"
         className="fold nodrag"
@@ -99,6 +100,11 @@ function Header({ id, data, run, plain }: HeaderProps): ReactElement {
       {run?.status === 'running' && <Bar run={run} />}
     </div>
   );
+}
+
+function missingText(type: string): string {
+  const pack = packOf(currentDoc(), type);
+  return `${type} is not installed${pack === null ? '' : `; it is of the pack ${pack}`}. It is kept as it is, with all its values and links.`;
 }
 
 function Badges({ data, run }: { readonly data: NodeData; readonly run: NodeRun | undefined }): ReactElement {

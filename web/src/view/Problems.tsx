@@ -1,10 +1,14 @@
-/** Everything that is wrong with the workflow in front, with the way there. */
-import { CircleAlert, X } from 'lucide-react';
-import type { ReactElement } from 'react';
-import { get } from '../document/json';
+/** Everything that is wrong with the workflow in front, with the way there and the way out. */
+import './Problems.css';
+import { CircleAlert, CircleCheck, Wrench, X } from 'lucide-react';
+import { type ReactElement, useMemo } from 'react';
+import { fixesOf } from '../document/fixes';
+import { nodeName } from '../document/places';
 import { doCommand } from '../gestures/commands';
-import { change, currentDoc, docOf, select, useEditor } from '../state/editor';
+import { change, currentDoc, docOf, perform, select, useEditor } from '../state/editor';
 import type { ErrorJson } from '../wire';
+
+const MOST = 200;
 
 export function Problems(): ReactElement | null {
   const problems = useEditor((state) => state.problems);
@@ -18,28 +22,47 @@ export function Problems(): ReactElement | null {
           <X size={14} />
         </button>
       </header>
+      {problems.length === 0 && (
+        <p className="problems-none">
+          <CircleCheck size={14} /> This workflow can be run.
+        </p>
+      )}
       <ul>
-        {problems.map((problem) => (
-          <li key={`${problem.node} ${problem.input} ${problem.message}`}>
-            <button type="button" onClick={() => jumpTo(problem)}>
-              <CircleAlert size={14} />
-              <span>
-                {problem.node !== undefined && <b>{nameOf(problem)} </b>}
-                {problem.message}
-                {problem.hint && <small>{problem.hint}</small>}
-              </span>
-            </button>
-          </li>
+        {problems.slice(0, MOST).map((problem) => (
+          <ProblemItem key={`${problem.node} ${problem.input} ${problem.code} ${problem.message}`} problem={problem} />
         ))}
       </ul>
+      {problems.length > MOST && <p className="quiet">and {problems.length - MOST} more</p>}
     </section>
   );
 }
 
-function nameOf(problem: ErrorJson): string {
-  const entry = get(docOf(useEditor.getState()).nodes, problem.node ?? '');
-  const title = entry?.title || useEditor.getState().catalog.spec(entry?.type ?? '')?.title || problem.node;
-  return problem.input ? `${title} · ${problem.input}` : String(title);
+function ProblemItem({ problem }: { readonly problem: ErrorJson }): ReactElement {
+  const doc = useEditor(docOf);
+  const catalog = useEditor((state) => state.catalog);
+  const fixes = useMemo(() => fixesOf(problem, doc, catalog), [problem, doc, catalog]);
+  const { node, input } = problem;
+  return (
+    <li>
+      <button type="button" className="problem" title={node === undefined ? undefined : 'Show the node'} onClick={() => jumpTo(problem)}>
+        <CircleAlert size={14} />
+        <span>
+          {node !== undefined && <b>{`${nodeName(node, [doc], catalog)}${input ? ` · ${input}` : ''} `}</b>}
+          {problem.message}
+          {problem.hint && <small>{problem.hint}</small>}
+        </span>
+      </button>
+      {fixes.length > 0 && (
+        <fieldset className="fixes" aria-label="What can be done">
+          {fixes.map((fix) => (
+            <button type="button" key={fix.label} className="button small" onClick={() => perform(fix.label, fix.edit)}>
+              <Wrench size={12} /> {fix.label}
+            </button>
+          ))}
+        </fieldset>
+      )}
+    </li>
+  );
 }
 
 function jumpTo(problem: ErrorJson): void {
