@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Dialog, Locator, expect
 
 from tests.browser.conftest import Open
-from tests.browser.editor import Editor, Point, _middle
+from tests.browser.editor import Editor, Point
 from tests.browser.served import Served
 
 NO_PICTURE = b"this is no picture"
@@ -105,7 +105,7 @@ def test_a_mask_is_painted_wired_in_and_painted_on(server: Served, open_editor: 
     editor.press("Escape")
     expect(layer).to_be_hidden()
     editor.reload()
-    assert file_of(editor) == file
+    expect(load.get_by_role("img", name=file)).to_be_visible()
 
 
 def test_tools_of_the_painting(editor: Editor) -> None:
@@ -141,7 +141,7 @@ def test_tools_of_the_painting(editor: Editor) -> None:
     mouse.click(box["x"] + 8, box["y"] + 8)
     assert painted_at(layer, 10, 10) == 255
     editor.press("b", "Delete", "Enter")
-    assert painted_at(layer, 10, 10) > 0  # the ring is where the pointer was
+    assert painted_at(layer, 1, 1) > 0  # the ring is where the pointer was
 
     asked: list[str] = []
 
@@ -159,9 +159,9 @@ def test_tools_of_the_painting(editor: Editor) -> None:
 
 
 def test_pictures_are_dropped_pasted_and_refused(editor: Editor, server: Served) -> None:
-    load = editor.add("load image", at=(700, 400))
-    editor.drop(("blue.png", "image/png", png("blue")), at=_middle(load))
-    load.locator(".node-header").dispatch_event("dragover")
+    editor.drop(("plain.png", "image/png", png("blue")))
+    load = editor.node("Load Image")
+    expect(load.get_by_role("img", name="plain.png")).to_be_visible()
     file = ("dropped.png", "image/png", png("navy"))
     chosen = editor.page.evaluate_handle(
         """([name, type, bytes]) => {
@@ -180,8 +180,7 @@ def test_pictures_are_dropped_pasted_and_refused(editor: Editor, server: Served)
     assert file_of(editor) == "dropped.png"
     assert not (server.folder / "input" / "letter.png").exists()
     load.get_by_role("button", name=re.compile("^file")).click()
-    editor.page.get_by_label("Search file").fill("cat.p")
-    editor.press("Enter")
+    editor.page.get_by_role("option", name="cat.png", exact=True).click()
     expect(load.get_by_role("img", name="cat.png")).to_be_visible()
     editor.undo()
     expect(load.get_by_role("img", name="dropped.png")).to_be_visible()

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Catalog } from '../src/document/catalog';
 import { factsOf, loaderIn, PICTURE_NAME, pictureInputOf } from '../src/document/picture';
-import { refusalOf } from '../src/document/sniff';
+import { mayHoldWorkflow, refusalOf } from '../src/document/sniff';
 import { doc, link } from './fixtures';
 
 const input = (type: string, widget?: object): object => ({ type, required: true, ...(widget ? { widget } : {}) });
@@ -74,6 +74,14 @@ describe('a file that is given as a picture', () => {
     for (const head of ['\x89PNG\r\n\x1a\n...', '\xff\xd8\xff\xe0', 'RIFF....WEBPVP8 ', 'GIF89a', 'BM......', 'II*\0....']) {
       expect(refusalOf('x.txt', bytes(head))).toBeNull();
     }
+  });
+
+  it('may carry a workflow, and says so in plain letters', () => {
+    expect(mayHoldWorkflow(bytes('\x89PNG....tEXtworkflow\0{}'))).toBe(true);
+    expect(mayHoldWorkflow(bytes('RIFF....EXIF..prompt:{}'))).toBe(true);
+    expect(mayHoldWorkflow(bytes('\x89PNG....workflo'))).toBe(false);
+    expect(mayHoldWorkflow(bytes('nnnodegrapp nodegrap'))).toBe(false);
+    expect(mayHoldWorkflow(bytes(''))).toBe(false);
   });
 
   it('is refused with what it is and what is taken', () => {

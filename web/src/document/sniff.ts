@@ -25,3 +25,18 @@ export function refusalOf(name: string, head: Uint8Array): string | null {
   const takes = `pictures are taken as ${TAKEN.slice(0, -1).join(', ')} or ${TAKEN[TAKEN.length - 1]}`;
   return kind === undefined ? `${name} is not a picture: ${takes}` : `${name} is ${kind.name}; ${takes}`;
 }
+
+const HOLDERS = ['nodegraph', 'workflow', 'prompt'];
+
+/** Whether a picture may carry a workflow: what carries one names it in plain letters. */
+export function mayHoldWorkflow(bytes: Uint8Array): boolean {
+  return HOLDERS.some((word) => includes(bytes, word));
+}
+
+function includes(bytes: Uint8Array, word: string): boolean {
+  const codes = Uint8Array.from(word, (sign) => sign.charCodeAt(0));
+  for (let at = bytes.indexOf(codes[0]!); at >= 0; at = bytes.indexOf(codes[0]!, at + 1)) {
+    if (codes.every((code, i) => bytes[at + i] === code)) return true;
+  }
+  return false;
+}

@@ -1,17 +1,37 @@
-/** Pictures that are dropped on a node or pasted: they become its input, or that of a new node. */
+/** Pictures that are dropped or pasted: they become the input of a node that is there, or of a new one. */
 import type { Point } from '../document/model';
-import { pictureInputOf } from '../document/picture';
+import { PICTURE_NAME, pictureInputOf } from '../document/picture';
+import { mayHoldWorkflow } from '../document/sniff';
 import { currentCatalog, currentDoc } from '../state/editor';
-import { placePicture, uploadToNode } from '../state/pictures';
+import { importFile } from '../state/imports';
+import { addPicture, placePicture, uploadToNode } from '../state/pictures';
 
-/** Whether a file was dropped on a node that takes it. */
-export function dropOnNode(target: EventTarget | null, file: File | undefined): boolean {
+/** Files dropped from outside: on a node that takes a picture, else workflows are opened and other pictures get a node to read them. */
+export async function dropFiles(target: EventTarget | null, files: readonly File[], at: Point): Promise<void> {
   const node = target instanceof Element ? target.closest('.react-flow__node')?.getAttribute('data-id') : null;
   const input = node ? pictureInputOf(currentDoc(), currentCatalog(), node) : null;
-  if (!node || input === null || file === undefined || /\.json$/i.test(file.name)) return false;
-  void uploadToNode(node, input, file);
-  return true;
+  const [first] = files;
+  if (node && input !== null && first !== undefined && !/\.json$/i.test(first.name)) {
+    await uploadToNode(node, input, first);
+    return;
+  }
+  let place = at;
+  for (const file of files) {
+    if (await isPlainPicture(file)) {
+      await addPicture(file, place);
+      place = [place[0] + STEP, place[1] + STEP];
+    } else await importFile(file);
+  }
 }
+
+const STEP = 32;
+
+async function isPlainPicture(file: File): Promise<boolean> {
+  if (!file.type.startsWith('image/') && !PICTURE_NAME.test(file.name)) return false;
+  return file.size < MOST_READ && !mayHoldWorkflow(new Uint8Array(await file.arrayBuffer()));
+}
+
+const MOST_READ = 512 * 2 ** 20;
 
 /** Whether the clipboard held a picture: it goes into the selected loader, else into a new one. */
 export function pastePicture(data: DataTransfer | null, at: Point): boolean {

@@ -129,6 +129,12 @@ export async function placePicture(file: File, at: Point): Promise<void> {
   else addLoader(name, at);
 }
 
+/** A new node that reads a picture from outside. */
+export async function addPicture(file: File, at: Point): Promise<void> {
+  const name = await takePicture(file);
+  if (name !== null) addLoader(name, at);
+}
+
 /** Returns its id, null if no node type reads pictures. */
 export function addLoader(file: string, at: Point): string | null {
   const kind = loaderIn(currentCatalog());

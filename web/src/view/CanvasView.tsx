@@ -15,10 +15,9 @@ import {
 } from '../gestures/canvas';
 import { reroute } from '../gestures/canvasCommands';
 import { attachCanvas } from '../gestures/command';
-import { dropOnNode } from '../gestures/pictures';
+import { dropFiles } from '../gestures/pictures';
 import { change, docOf, useEditor } from '../state/editor';
 import { boxesOf, Flow, type FlowEdge, type FlowGroup, type FlowNode } from '../state/flow';
-import { importFile } from '../state/imports';
 import { openMenu } from '../state/menu';
 import { usePreferences } from '../state/preferences';
 import { useRuns } from '../state/runs';
@@ -117,8 +116,8 @@ export function CanvasView(): ReactElement {
       onDragOver={(event) => event.preventDefault()}
       onDrop={(event) => {
         event.preventDefault();
-        if (dropOnNode(event.target, event.dataTransfer.files[0])) return;
-        for (const file of event.dataTransfer.files) void importFile(file);
+        const { x, y } = flow.screenToFlowPosition({ x: event.clientX, y: event.clientY });
+        void dropFiles(event.target, [...event.dataTransfer.files], [x, y]);
       }}
     >
       <ReactFlow
