@@ -78,7 +78,7 @@ class Log(Event):
 
 @dataclass(frozen=True, slots=True)
 class NodeFinished(Event):
-    """`cached`: nothing was run. `shown`: what the node shows to people: saved files, text."""
+    """`cached`: nothing was run. `shown`: what the node shows to people: saved files, text. `nbytes`: memory that its results take."""
 
     kind = "node_finished"
     node: str
@@ -86,6 +86,7 @@ class NodeFinished(Event):
     seconds: float
     cached: bool = False
     shown: Sequence[Mapping[str, Any]] = ()
+    nbytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

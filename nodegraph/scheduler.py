@@ -213,7 +213,8 @@ class Run:
             again = cached and id in self.arrived
             self.arrived.add(id)
             if self.emit is not ev.ignore and not again and (entry.shown or not cached or id in self.started):
-                self.tell(ev.NodeFinished(id, self.nodes[id].spec.id, 0.0 if cached else entry.seconds, cached, entry.shown))
+                seconds = 0.0 if cached else entry.seconds
+                self.tell(ev.NodeFinished(id, self.nodes[id].spec.id, seconds, cached, entry.shown, entry.nbytes - SMALL))
             for consumer in self.consumers.pop(id, ()):
                 self.waiting[consumer] -= 1
                 if self.waiting[consumer]:

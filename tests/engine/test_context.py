@@ -270,7 +270,7 @@ def test_a_node_sees_its_id_its_folders_and_the_workflow(toys: Harness) -> None:
         (Log("a", "info", "t"), {"event": "log", "node": "a", "level": "info", "text": "t"}),
         (
             NodeFinished("a", "Add", 1.5),
-            {"event": "node_finished", "node": "a", "type": "Add", "seconds": 1.5, "cached": False, "shown": ()},
+            {"event": "node_finished", "node": "a", "type": "Add", "seconds": 1.5, "cached": False, "shown": (), "nbytes": 0},
         ),
         (
             Span("encode", "a", 1.5, 0.25, "MainThread"),

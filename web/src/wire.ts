@@ -98,6 +98,7 @@ export interface NodeFinishedEvent {
   readonly seconds: number;
   readonly cached: boolean;
   readonly shown: readonly Readonly<Record<string, Json>>[];
+  readonly nbytes: number;
 }
 
 export interface NodeBlockedEvent {

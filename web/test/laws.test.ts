@@ -7,7 +7,17 @@ import { copyNodes, duplicateNodes, pasteNodes } from '../src/document/edits/cli
 import { addSource, addTaker, changeType, insertBetween } from '../src/document/edits/fixing';
 import { addGroup, changeGroup, deleteGroups, fitGroup } from '../src/document/edits/groups';
 import { connect, disconnect, leadVia, resetInput, setInput } from '../src/document/edits/links';
-import { addNode, deleteNodes, moveNodes, resizeNode, setColor, setTitle, toggleCollapsed, toggleMode } from '../src/document/edits/nodes';
+import {
+  addNode,
+  deleteNodes,
+  moveNodes,
+  resizeNode,
+  setColor,
+  setTitle,
+  toggleCollapsed,
+  toggleMode,
+  toggleMore,
+} from '../src/document/edits/nodes';
 import { addReroute, moveReroute, moveReroutes, removeReroute } from '../src/document/edits/reroutes';
 import {
   dropUnused,
@@ -123,6 +133,7 @@ const ACTS: readonly Act[] = [
   (pick, a, b) => (edit) => setColor(edit, [pick(a)], b % 2 ? '#334' : null),
   (pick, a, b) => (edit) => setTitle(edit, pick(a), b % 3 ? `t${b}` : ''),
   (pick, a) => (edit) => toggleCollapsed(edit, [pick(a)]),
+  (pick, a) => (edit) => toggleMore(edit, pick(a)),
   (pick, a, b) => (edit) => toggleMode(edit, [pick(a), pick(b)], a % 2 ? 'muted' : 'bypassed'),
   (pick, a, b) => (edit) => leadVia(edit, pick(a), 'image', b % 2 ? [[a, b]] : []),
   (pick, a, b) => (edit) => void duplicateNodes(edit, [pick(a), pick(b)]),

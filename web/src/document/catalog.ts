@@ -19,6 +19,7 @@ export class Catalog {
   readonly specs: Readonly<Record<string, NodeSpec>>;
   readonly rules: TypeRules;
   private readonly colors: ReadonlyMap<string, string>;
+  private readonly abouts: ReadonlyMap<string, string>;
 
   constructor(private readonly json: CatalogJson) {
     this.specs = json.nodes;
@@ -26,6 +27,7 @@ export class Catalog {
       parents: new Map(Object.entries(json.types).map(([name, type]) => [name, type.parents])),
       casts: new Set(json.casts.map(([target, source]) => `${target}<${source}`)),
     };
+    this.abouts = new Map(Object.entries(json.types).map(([name, type]) => [name, type.description]));
     this.colors = new Map(Object.entries(json.types).map(([name, type]) => [name, type.color]));
   }
 
@@ -47,6 +49,12 @@ export class Catalog {
     if (type.kind === 'list') return this.color(type.item);
     if (type.kind === 'union') return this.color(type.members[0] ?? { kind: 'any' });
     return type.kind === 'socket' ? (this.colors.get(type.name) ?? GREY) : GREY;
+  }
+
+  /** The first paragraph of what a socket type is. */
+  about(type: Type): string {
+    if (type.kind === 'list') return this.about(type.item);
+    return type.kind === 'socket' ? ((this.abouts.get(type.name) ?? '').split('\n\n')[0] ?? '') : '';
   }
 
   /** Whether the two ends could be joined, by what their node types declare. */

@@ -13,11 +13,15 @@ export const SHOWN = 252;
 export const MIN_WIDTH = 180;
 export const WIDTH = 260;
 const FOOT = 8;
+/** one row to unfold one row would save nothing */
+const LEAST_FOLDED = 2;
 
 export type Row =
   | { readonly kind: 'slots'; readonly input: string | null; readonly output: string | null; readonly y: number; readonly height: number }
   | { readonly kind: 'widget'; readonly input: string; readonly y: number; readonly height: number }
-  | { readonly kind: 'shown'; readonly y: number; readonly height: number };
+  | { readonly kind: 'shown'; readonly y: number; readonly height: number }
+  /** behind it are inputs that nobody needs to set, and nobody has */
+  | { readonly kind: 'more'; readonly count: number; readonly open: boolean; readonly y: number; readonly height: number };
 
 export interface Geometry {
   readonly width: number;
@@ -56,7 +60,11 @@ export function geometryOf(
 ): Geometry {
   const width = snap(Math.max(MIN_WIDTH, layout?.size?.[0] ?? WIDTH));
   if (layout?.collapsed === true) return { width, height: HEADER, minHeight: HEADER, rows: [] };
-  const inputs = spec === undefined ? unknownInputs(entry) : Object.entries(spec.inputs);
+  const all = spec === undefined ? unknownInputs(entry) : Object.entries(spec.inputs);
+  const spare = all.filter(([name, input]) => isSpare(entry, name, input));
+  const folds = spare.length >= LEAST_FOLDED;
+  const open = layout?.more === true;
+  const inputs = folds && !open ? all.filter((one) => !spare.includes(one)) : all;
   const bare = inputs.filter(([, input]) => input.widget === undefined).map(([name]) => name);
   const outputs = spec === undefined ? [...used] : Object.keys(spec.outputs);
   const rows: Row[] = [];
@@ -72,10 +80,17 @@ export function geometryOf(
     if (input.widget === undefined) continue;
     add({ kind: 'widget', input: name, y, height: widgetHeight(input, asLink(get(entry.inputs, name)) !== null) });
   }
+  if (folds) add({ kind: 'more', count: spare.length, open, y, height: ROW });
   if (shows) add({ kind: 'shown', y, height: SHOWN });
   const minHeight = y + FOOT;
   const height = snap(Math.max(minHeight, layout?.size?.[1] ?? 0));
   return { width, height, minHeight, rows: stretched(rows, height - minHeight, spec, entry) };
+}
+
+/** An input that does nothing unless it is set, and is not. */
+function isSpare(entry: NodeEntry, name: string, input: InputSpec): boolean {
+  const value = get(entry.inputs, name) ?? null;
+  return value === null && !input.required && (input.widget === undefined || input.optional === true);
 }
 
 /** Room that is left goes to the picture, else to the first text of several lines. */
@@ -102,7 +117,7 @@ export function handlesOf(geometry: Geometry, spec: NodeSpec | undefined, entry:
   }
   return geometry.rows.flatMap((row) => {
     const places: HandlePlace[] = [];
-    if (row.kind === 'shown') return places;
+    if (row.kind === 'shown' || row.kind === 'more') return places;
     if (row.input !== null) places.push({ name: row.input, side: 'input', y: row.y + (row.kind === 'widget' ? WIDGET : ROW) / 2 });
     if (row.kind === 'slots' && row.output !== null) places.push({ name: row.output, side: 'output', y: row.y + ROW / 2 });
     return places;

@@ -29,6 +29,8 @@ export interface NodeLayout {
   readonly size?: Point;
   readonly color?: string;
   readonly collapsed?: boolean;
+  /** inputs that nobody has set are shown too */
+  readonly more?: boolean;
   readonly held?: Readonly<Record<string, Json>>;
   readonly via?: Readonly<Record<string, readonly Point[]>>;
   /** what becomes of a seed after each run, by input: `random` or `increment` */

@@ -5,6 +5,7 @@ import { checkDocument, type Doc } from '../document/model';
 import type {
   Accepted,
   ErrorJson,
+  Explanation,
   Kept,
   KeptList,
   OneTemplate,
@@ -135,6 +136,7 @@ export const api = {
 
   run: (id: string): Promise<Run> => call('GET', `${BASE}/runs/${part(id)}`),
   /** A page of runs, the newest first. `status`: several with commas between; all if empty. */
+  explain: (id: string): Promise<Explanation> => call('GET', `${BASE}/runs/${part(id)}/explain`),
   runs: (limit: number, offset = 0, status = ''): Promise<RunPage> =>
     call('GET', `${BASE}/runs?${new URLSearchParams({ limit: `${limit}`, offset: `${offset}`, ...(status && { status }) })}`),
   cancel: (id: string): Promise<Run> => call('POST', `${BASE}/runs/${part(id)}/cancel`),

@@ -3,6 +3,7 @@
 import { AFTER_RUN } from '../document/autorun';
 import { Catalog } from '../document/catalog';
 import type { Edit } from '../document/change';
+import { demandOf } from '../document/demand';
 import { setInput } from '../document/edits/links';
 import { get, type Json, parseJson } from '../document/json';
 import { asLink, checkDocument, type Doc, titleOf, writeDocument } from '../document/model';
@@ -170,7 +171,7 @@ export async function run(targets: readonly string[] | null = null, quiet = fals
   if (tab === undefined || Object.keys(tab.history.doc.nodes).length === 0) return;
   const { doc } = tab.history;
   const id = freshId();
-  startRun(tab.id, id);
+  startRun(tab.id, id, demandOf(doc, currentCatalog(), targets));
   try {
     await api.submit(doc, { id, title: tab.name ?? titleOf(doc), targets });
   } catch (error) {

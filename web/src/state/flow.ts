@@ -39,7 +39,7 @@ export interface Look {
 }
 
 /** Below this zoom a node is a plain box with its name, and a link a thin line. */
-export const DETAIL_ZOOM = 0.35;
+export const DETAIL_ZOOM = 0.5;
 const HANDLE = 12;
 const NONE: readonly string[] = [];
 

@@ -146,6 +146,7 @@ class Pen {
     const [x, y, width] = [node.box.x, node.box.y + row.y, node.box.width];
     if (row.kind === 'shown') this.picture(node.id, { x: x + 9, y: y + 4, width: width - 18, height: row.height - 8 });
     else if (row.kind === 'widget') this.widget(node, row.input, { x: x + 9, y: y + 2, width: width - 18, height: row.height - 4 });
+    else if (row.kind === 'more') return;
     else {
       const dim = { color: this.color('dim') };
       if (row.input !== null) this.text(spaced(row.input), x + 12, y + row.height / 2, width * 0.55, 12, dim);

@@ -1,5 +1,6 @@
 /** What runs tell, by node. Kept apart from the workflow, and taken over once a frame, however many events come. */
 import { create } from 'zustand';
+import { type Demand, demanded } from '../document/demand';
 import { followRun, type Picture, type RunEvent } from '../network/follow';
 import type { ErrorJson, Queue } from '../wire';
 
@@ -11,11 +12,13 @@ export interface ShownItem {
 }
 
 export interface NodeRun {
-  readonly status: 'running' | 'done' | 'cached' | 'failed' | 'blocked';
+  readonly status: 'queued' | 'running' | 'done' | 'cached' | 'failed' | 'blocked';
   readonly value?: number;
   readonly total?: number | null;
   readonly text?: string;
   readonly seconds?: number;
+  /** memory that its results take */
+  readonly nbytes?: number;
   readonly preview?: string;
   readonly shown?: readonly ShownItem[];
   readonly error?: ErrorJson;
@@ -30,6 +33,7 @@ export interface RunState {
   readonly finished: number;
   readonly error: ErrorJson | null;
   readonly seconds: number | null;
+  readonly demand: Demand | null;
 }
 
 interface Runs {
@@ -41,10 +45,22 @@ interface Runs {
 
 export const useRuns = create<Runs>()(() => ({ byTab: {}, queue: null, online: true }));
 
-export function startRun(tab: string, run: string): void {
+export function startRun(tab: string, run: string, demand: Demand | null = null): void {
   const before = useRuns.getState().byTab[tab];
   const nodes = Object.fromEntries(Object.entries(before?.nodes ?? {}).flatMap(([id, node]) => kept(id, node)));
-  put({ tab, run, status: 'sending', nodes, total: 0, finished: 0, error: null, seconds: null });
+  put({ tab, run, status: 'sending', nodes: waiting(nodes, demand, new Set()), total: 0, finished: 0, error: null, seconds: null, demand });
+}
+
+/** Marks what will be run, as far as that can be known. */
+function waiting(nodes: RunState['nodes'], demand: Demand | null, known: ReadonlySet<string>): RunState['nodes'] {
+  if (demand === null) return nodes;
+  const rest = Object.entries(nodes).flatMap(([id, node]) => (node.status === 'queued' ? kept(id, node) : [[id, node] as const]));
+  const found: Record<string, NodeRun> = Object.fromEntries(rest);
+  for (const id of demanded(demand, known)) {
+    const { shown } = found[id] ?? {};
+    if (found[id] === undefined || found[id].status === 'done') found[id] = { status: 'queued', ...(shown === undefined ? {} : { shown }) };
+  }
+  return found;
 }
 
 /** The last picture of a node stays until the next one comes. */
@@ -115,7 +131,8 @@ export function told(state: RunState, event: RunEvent): RunState {
   switch (event.event) {
     case 'run_started': {
       const cached = Object.fromEntries(event.cached.map((id) => [id, { ...state.nodes[id], status: 'cached' as const }]));
-      return { ...state, status: 'running', nodes: { ...state.nodes, ...cached }, total: event.total, finished: 0 };
+      const nodes = waiting({ ...state.nodes, ...cached }, state.demand, new Set(event.cached));
+      return { ...state, status: 'running', nodes, total: event.total, finished: 0 };
     }
     case 'job_started':
       return { ...state, status: 'running' };
@@ -148,6 +165,7 @@ function finished(state: RunState, event: Extract<RunEvent, { event: 'node_finis
   const node: NodeRun = {
     status: event.cached ? 'cached' : 'done',
     seconds: event.seconds,
+    nbytes: event.nbytes,
     ...(old?.preview === undefined ? {} : { preview: old.preview }),
     ...(shown === undefined ? {} : { shown }),
   };
@@ -168,7 +186,7 @@ function shownItem(item: Readonly<Record<string, unknown>>): ShownItem {
 function settled(nodes: RunState['nodes']): RunState['nodes'] {
   return Object.fromEntries(
     Object.entries(nodes).flatMap(([id, node]) =>
-      node.status !== 'running' ? [[id, node]] : node.shown ? [[id, { ...node, status: 'done' as const }]] : [],
+      node.status !== 'running' && node.status !== 'queued' ? [[id, node]] : node.shown ? [[id, { ...node, status: 'done' as const }]] : [],
     ),
   );
 }

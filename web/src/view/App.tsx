@@ -4,10 +4,12 @@ import { dismiss, docOf, show, useEditor } from '../state/editor';
 import { CanvasView } from './CanvasView';
 import { ContextMenu } from './ContextMenu';
 import { Dialogs } from './Dialogs';
+import { InfoPanel } from './InfoPanel';
 import { PaletteView } from './PaletteView';
 import { Problems } from './Problems';
 import { QuickList } from './QuickList';
 import { SidePanel } from './SidePanel';
+import { Tips } from './Tips';
 import { TopBar } from './TopBar';
 
 export function App(): ReactElement {
@@ -23,12 +25,14 @@ export function App(): ReactElement {
             {phase === 'ready' && <EmptyHint />}
             <Problems />
           </div>
+          {phase === 'ready' && <InfoPanel />}
         </main>
         <PaletteView />
         <ContextMenu />
         <QuickList />
         <Dialogs />
         <Notices />
+        <Tips />
       </div>
     </ReactFlowProvider>
   );

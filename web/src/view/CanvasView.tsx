@@ -1,7 +1,18 @@
 /** The canvas: nodes, links, groups, minimap; gestures are handed on to `gestures/`. */
-import { Background, BackgroundVariant, MiniMap, type Node, ReactFlow, SelectionMode, useReactFlow, useStoreApi } from '@xyflow/react';
+import {
+  Background,
+  BackgroundVariant,
+  MiniMap,
+  type Node,
+  ReactFlow,
+  SelectionMode,
+  useReactFlow,
+  useStore,
+  useStoreApi,
+} from '@xyflow/react';
 import { type ReactElement, type MouseEvent as ReactMouseEvent, useEffect, useMemo, useRef, useState } from 'react';
 import { drawable } from '../document/colors';
+import { distanceOf } from '../document/distance';
 import type { Point } from '../document/model';
 import {
   mayConnect,
@@ -45,6 +56,7 @@ export function CanvasView(): ReactElement {
   const sizing = useEditor((state) => state.sizing);
   const active = useEditor((state) => state.active);
   const { snap, grid, map, wheel } = usePreferences();
+  const distance = useStore((state) => distanceOf(state.transform[2]));
   const linking = useEditor((state) => state.loose !== null);
   const shows = useShows();
   const nodes = useMemo(
@@ -102,6 +114,7 @@ export function CanvasView(): ReactElement {
     // biome-ignore lint/a11y/noStaticElementInteractions: double-click is one of three ways to the palette, files can be opened from the menu too
     <div
       className={linking ? 'canvas linking' : 'canvas'}
+      data-distance={distance}
       {...touch}
       onPointerMove={(event) => {
         pointer.current = [event.clientX, event.clientY];

@@ -9,7 +9,7 @@ import { picturesOfRun, viewRun } from '../state/pictures';
 import { useRuns } from '../state/runs';
 import type { Run } from '../wire';
 import { ago } from './ago';
-import { seconds } from './NodeView';
+import { seconds } from './NodeParts';
 import { SureButton } from './SureButton';
 import { Tool } from './TopBar';
 

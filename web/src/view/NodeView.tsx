@@ -1,6 +1,6 @@
 /** One node. Everything in it has a place that was worked out from its description, so nothing is measured. */
 import { Handle, type NodeProps, NodeResizeControl, Position, useStore } from '@xyflow/react';
-import { ChevronDown, ChevronRight, CircleSlash, EyeOff, Zap } from 'lucide-react';
+import { ChevronDown, ChevronRight } from 'lucide-react';
 import { type CSSProperties, memo, type ReactElement } from 'react';
 import { describeInput, type InputSpec, literalOf, type NodeSpec } from '../document/catalog';
 import { drawable } from '../document/colors';
@@ -11,12 +11,13 @@ import { get, type Json } from '../document/json';
 import { faultOf } from '../document/literals';
 import { packOf } from '../document/missing';
 import { asLink } from '../document/model';
-import { joint } from '../document/types';
+import { joint, typeName } from '../document/types';
 import { currentDoc, perform, useEditor } from '../state/editor';
 import { DETAIL_ZOOM, type FlowNode, type NodeData } from '../state/flow';
 import { rename, useRenaming } from '../state/renaming';
 import { type NodeRun, useRuns } from '../state/runs';
 import { Widget } from '../widgets/widgets';
+import { FarPicture, HelpButton, Mark, More } from './NodeParts';
 import { Shown } from './Shown';
 import { TitleField } from './TitleField';
 import './node.css';
@@ -41,7 +42,8 @@ export const NodeView = memo(
     const style = { height: geometry.height, ...(color ? { '--node': color } : {}) } as CSSProperties;
     return (
       <div className={state.filter(Boolean).join(' ')} style={style}>
-        <Header id={id} data={data} run={run} plain={far} />
+        <Header id={id} data={data} run={run} plain={far} selected={selected} />
+        {far && geometry.rows.some((row) => row.kind === 'shown') && <FarPicture run={run} />}
         {!far && geometry.rows.length === 0 && <Gathered data={data} />}
         {!far && geometry.rows.map((row) => <RowView key={keyOf(row)} id={id} row={row} data={data} run={run} />)}
         {!far && problem !== undefined && (
@@ -57,7 +59,7 @@ export const NodeView = memo(
 );
 
 function keyOf(row: Row): string {
-  return row.kind === 'slots' ? `s${row.y}` : row.kind === 'widget' ? `w${row.input}` : 'shown';
+  return row.kind === 'slots' ? `s${row.y}` : row.kind === 'widget' ? `w${row.input}` : row.kind;
 }
 
 // ------------------------------------------------------------------------------------------------ header
@@ -67,13 +69,22 @@ interface HeaderProps {
   readonly data: NodeData;
   readonly run: NodeRun | undefined;
   readonly plain: boolean;
+  readonly selected: boolean;
 }
 
-function Header({ id, data, run, plain }: HeaderProps): ReactElement {
+function Header({ id, data, run, plain, selected }: HeaderProps): ReactElement {
   const { entry, spec, layout } = data;
   const name = entry.title || spec?.title || entry.type;
   const renamed = useRenaming((state) => state.id === id);
-  if (plain) return <div className="node-header grip">{name}</div>;
+  if (plain) {
+    return (
+      <div className="node-header grip">
+        <span className="far-title">{name}</span>
+        <Mark data={data} run={run} />
+        {run?.status === 'running' && <Bar run={run} />}
+      </div>
+    );
+  }
   return (
     <div className="node-header grip" title={spec?.description ?? missingText(entry.type)}>
       <button
@@ -96,7 +107,8 @@ function Header({ id, data, run, plain }: HeaderProps): ReactElement {
           {name}
         </span>
       )}
-      <Badges data={data} run={run} />
+      <Mark data={data} run={run} />
+      {selected && <HelpButton />}
       {run?.status === 'running' && <Bar run={run} />}
     </div>
   );
@@ -105,24 +117,6 @@ function Header({ id, data, run, plain }: HeaderProps): ReactElement {
 function missingText(type: string): string {
   const pack = packOf(currentDoc(), type);
   return `${type} is not installed${pack === null ? '' : `; it is of the pack ${pack}`}. It is kept as it is, with all its values and links.`;
-}
-
-function Badges({ data, run }: { readonly data: NodeData; readonly run: NodeRun | undefined }): ReactElement {
-  return (
-    <span className="badges">
-      {data.spec === undefined && <span className="badge">missing</span>}
-      {data.entry.mode === 'muted' && <EyeOff size={13} aria-label="muted" />}
-      {data.entry.mode === 'bypassed' && <CircleSlash size={13} aria-label="bypassed" />}
-      {run?.status === 'cached' && <Zap size={12} className="cached" aria-label="result of an earlier run" />}
-      {run?.status === 'running' && <span className="time">{run.total ? `${run.value}/${run.total}` : run.text || '…'}</span>}
-      {run?.status === 'done' && run.seconds !== undefined && <span className="time">{seconds(run.seconds)}</span>}
-    </span>
-  );
-}
-
-export function seconds(value: number): string {
-  if (value < 0.01) return '';
-  return value < 1 ? `${Math.round(value * 1000)} ms` : value < 100 ? `${value.toFixed(1)} s` : `${Math.round(value)} s`;
 }
 
 function Bar({ run }: { readonly run: NodeRun }): ReactElement {
@@ -148,6 +142,7 @@ function RowView({ id, row, data, run }: RowProps): ReactElement {
       </div>
     );
   }
+  if (row.kind === 'more') return <More id={id} row={row} style={style} />;
   if (row.kind === 'widget') return <WidgetRow id={id} name={row.input} data={data} style={style} />;
   return (
     <div className="row slots" style={style}>
@@ -217,13 +212,24 @@ function Dot({ name, side, data, node, top }: SlotProps & { readonly top: number
       position={side === 'input' ? Position.Left : Position.Right}
       className={`dot${shape}${faded ? ' faded' : ''}`}
       style={shape === ' any' ? { top } : { top, background: color }}
-      aria-label={`${side} ${name}`}
+      aria-label={`${side} ${label(name)}, ${typeName(type)}`}
+      data-tip={tipOf(data.spec, name, side)}
+      data-color={color}
     />
   );
 }
 
 function endOf(spec: NodeSpec | undefined, name: string, side: 'input' | 'output'): { readonly type: string } | undefined {
   return side === 'input' ? get(spec?.inputs, name) : get(spec?.outputs, name);
+}
+
+/** What a handle takes or gives: a legend of its colour. */
+function tipOf(spec: NodeSpec | undefined, name: string, side: 'input' | 'output'): string {
+  const { catalog } = useEditor.getState();
+  const end = endOf(spec, name, side);
+  if (end === undefined) return label(name);
+  const about = catalog.about(catalog.parse(end.type));
+  return `${typeName(catalog.parse(end.type))} · ${side} ${label(name)}${about ? `\n${about}` : ''}`;
 }
 
 /** All ends of a folded node, at one place. */

@@ -6,7 +6,7 @@ import { keyName } from '../gestures/keys';
 import { cancelRun, run } from '../state/actions';
 import { activate, closeTab, historyOf, isDirty, isUntouched, newTab, type Tab, tabOf, titleOfTab, useEditor } from '../state/editor';
 import { isOver, useRuns } from '../state/runs';
-import { seconds } from './NodeView';
+import { seconds } from './NodeParts';
 import { RunModes } from './RunModes';
 
 export function TopBar(): ReactElement {

@@ -83,6 +83,12 @@ export function toggleCollapsed(edit: Edit, ids: readonly string[]): void {
   }
 }
 
+/** Shows or hides inputs that nobody has set. */
+export function toggleMore(edit: Edit, id: string): void {
+  if (get(edit.doc.layout, id)?.more === true) edit.remove(['layout', id, 'more']);
+  else edit.set(['layout', id, 'more'], true);
+}
+
 export function setDocumentTitle(edit: Edit, title: string): void {
   edit.set(['meta', 'title'], title);
 }
