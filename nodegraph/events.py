@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
+from operator import attrgetter
 from typing import Any, ClassVar, Literal
 
 from nodegraph.errors import NodegraphError
@@ -17,19 +18,15 @@ class Event:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; binary parts (previews) are left out and travel beside it."""
-        out: dict[str, Any] = {"event": self.kind}
-        for name in type(self)._names():
-            value = getattr(self, name)
-            if isinstance(value, NodegraphError):
-                value = value.to_json()
-            if not isinstance(value, bytes):
-                out[name] = value
-        return out
+        names, values = _parts(type(self))
+        return {"event": self.kind, **dict(zip(names, values(self), strict=True))}
 
-    @classmethod
-    @cache
-    def _names(cls) -> tuple[str, ...]:
-        return tuple(field.name for field in fields(cls))
+
+@cache
+def _parts(kind: type[Event]) -> tuple[tuple[str, ...], Callable[[Event], tuple[Any, ...]]]:
+    """The names of an event's fields that are plain data, and what takes them all at once."""
+    names = tuple(field.name for field in fields(kind) if field.type != "bytes")
+    return names, attrgetter(*names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +98,9 @@ class NodeFailed(Event):
     kind = "node_failed"
     node: str
     error: NodegraphError
+
+    def to_json(self) -> dict[str, Any]:
+        return {"event": self.kind, "node": self.node, "error": self.error.to_json()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 Status = Literal["pending", "running", "done", "failed", "cancelled"]
 ENDED: frozenset[str] = frozenset(("done", "failed", "cancelled"))
@@ -63,8 +63,7 @@ class Job:
     retry_of: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class JobEvent:
+class JobEvent(NamedTuple):
     """One line of a run's log: `data` is `nodegraph.events.Event.to_json()` or one of the queue's own (`job_lost`, `job_retried`, ...).
 
     seq: 1, 2, 3, ... within the job; 0 for what is told live only because the job's log is full; time: seconds since 1970

@@ -32,11 +32,11 @@ class Board:
         self._page = mmap.mmap(descriptor, SIZE)
 
     def note(self, job: str, node: str = "") -> None:
-        text = f"{job[:LONGEST_JOB]}\n{node}"
-        self._page[:SIZE] = text.encode("utf-8", "replace")[:SIZE].ljust(SIZE, b"\0")
+        text = f"{job[:LONGEST_JOB]}\n{node}\0".encode("utf-8", "replace")
+        self._page[: min(len(text), SIZE)] = text[:SIZE]
 
     def read(self) -> Note:
-        job, _, node = self._page[:SIZE].rstrip(b"\0").decode("utf-8", "replace").partition("\n")
+        job, _, node = self._page[:SIZE].partition(b"\0")[0].decode("utf-8", "replace").partition("\n")
         return Note(job, node)
 
     def close(self) -> None:
