@@ -46,6 +46,7 @@ class Caller:
 
     secrets: keys for services elsewhere, by name, that whoever asked for the run gave along
     workflow: the saved workflow as plain data, or a function that gives it when the first node that looks at it is called
+    foreign: gives the workflow in other programs' forms, see `Context.foreign`
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Caller:
         workflow: Mapping[str, Any] | Callable[[], Mapping[str, Any] | None] | None = None,
         previews: bool = False,
         secrets: Mapping[str, str] = MappingProxyType({}),
+        foreign: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self.registry = registry
         self.files = files
@@ -67,6 +69,7 @@ class Caller:
         self._workflow = workflow
         self._previews = previews
         self._secrets = secrets
+        self._foreign = foreign
 
     # --------------------------------------------------------------------------------- calling
 
@@ -101,6 +104,7 @@ class Caller:
             workflow=self._workflow() if callable(self._workflow) else self._workflow,
             previews=self._previews,
             secrets=self._secrets,
+            foreign=self._foreign(),
         )
 
     # --------------------------------------------------------------------------------- faults

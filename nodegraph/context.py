@@ -51,12 +51,15 @@ class Context:
         workflow: Mapping[str, Any] | None = None,
         previews: bool = False,
         secrets: Mapping[str, str] = MappingProxyType({}),
+        foreign: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.node = node
         """id of the node in the graph"""
         self.files = files
         self.workflow = workflow
         """the saved workflow this run came from, as plain data, or None"""
+        self.foreign = foreign
+        """the same in the forms of the program that asked for the run, by the names under which it looks for them in a picture"""
         self.shown: list[dict[str, Any]] = []
         self._emit = emit
         self._cancelled = cancelled

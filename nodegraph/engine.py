@@ -108,6 +108,7 @@ class Engine:
         previews: bool = False,
         trace: bool = False,
         secrets: Mapping[str, str] = MappingProxyType({}),
+        foreign: Callable[[], Mapping[str, Any]] = dict,
     ) -> RunResult:
         """Run a workflow to its end.
 
@@ -115,6 +116,7 @@ class Engine:
         cancelled: set it from anywhere to stop within one step
         trace: tell also where the time goes (`events.Span`)
         secrets: what `ctx.secret(name)` gives to nodes
+        foreign: gives the workflow in another program's forms, for the files that nodes save (`ctx.foreign`)
 
         Faults of the graph are raised (Problems), and files that cannot be read; faults of nodes are in the result's `error`.
         """
@@ -124,7 +126,7 @@ class Engine:
         stop = cancelled if cancelled is not None else threading.Event()
         tell = ev.listener(emit, stop)
         saved = cache(lambda: graph.document.to_json() if graph.document is not None else None)
-        caller = Caller(self.registry, self.files, tell, stop, self.services, saved, previews, secrets)
+        caller = Caller(self.registry, self.files, tell, stop, self.services, saved, previews, secrets, cache(foreign))
         run = Run(graph, self.key_maker(), self.cache, caller, emit=tell, valid=self.is_valid, cancelled=stop, trace=trace)
         return run.execute()
 

@@ -18,7 +18,7 @@ class Event:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; binary parts (previews) are left out and travel beside it."""
-        names, values = _parts(type(self))
+        names, values = _parts(type(self))  # type: ignore[arg-type]
         return {"event": self.kind, **dict(zip(names, values(self), strict=True))}
 
 

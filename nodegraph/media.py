@@ -77,6 +77,11 @@ def webp_exif(workflow: Mapping[str, Any], extra: Mapping[str, Any] | None = Non
     return b"II*\0" + struct.pack("<IH", 8, len(texts)) + entries + struct.pack("<I", 0) + data
 
 
+def with_tag(foreign: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that EXIF data has a place for; text chunks take all."""
+    return {key: value for key, value in foreign.items() if key in _EXIF_TAGS}
+
+
 def _dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 

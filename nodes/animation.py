@@ -104,6 +104,7 @@ def save_animation(
         method=method,
         compress_level=compress_level,
         workflow=ctx.workflow if embed else None,
+        foreign=ctx.foreign,
     )
     values = name_values(ctx.workflow, images[0]) if "%" in name else {}
     saved = ctx.files.save("output", name.strip() or "animation", SUFFIXES[format], lambda stream: stream.write(data), values)

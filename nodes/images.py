@@ -69,7 +69,7 @@ def _write(ctx: Context, image: Image, root: str, name: str, format: str, qualit
     values = name_values(ctx.workflow, image) if "%" in name else {}
     suffix = ".jpg" if format == "jpeg" else f".{format}"
     for pixels in to_bytes(image):
-        data = encode(pixels, format, quality, ctx.workflow if embed else None)
+        data = encode(pixels, format, quality, ctx.workflow if embed else None, ctx.foreign)
         saved = ctx.files.save(root, name.strip() or "picture", suffix, lambda stream, data=data: stream.write(data), values)  # type: ignore[misc]
         ctx.show("image", file=saved, width=image.width, height=image.height)
 

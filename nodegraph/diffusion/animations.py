@@ -6,6 +6,7 @@ import io
 import struct
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from nodegraph.diffusion.pictures import to_bytes
@@ -79,6 +80,7 @@ def encode_animation(
     method: Method = "default",
     compress_level: int = 4,
     workflow: Mapping[str, Any] | None = None,
+    foreign: Mapping[str, Any] = MappingProxyType({}),
 ) -> bytes:
     """A file of uint8 (H, W, 3) frames of one size. Equal frames that follow one another may be stored as one that is shown longer.
 
@@ -86,6 +88,7 @@ def encode_animation(
     quality, lossless, method: of webp, see `SaveAnimation`
     compress_level: of apng, 0..9
     workflow: put into webp and apng, so that the file can be opened as what made it; gif has no place for it
+    foreign: put beside it, the same for other programs, by the names that these look for
     """
     from PIL import Image as Pillow
 
@@ -105,7 +108,7 @@ def encode_animation(
             duration=durations(len(pictures), fps, format),
             **options,
             **_repeats(format, loop),
-            **_metadata(format, workflow),
+            **_metadata(format, workflow, foreign),
         )
     except (struct.error, OverflowError, ValueError) as error:
         raise InputRefused(
@@ -121,12 +124,14 @@ def _repeats(format: Format, loop: bool) -> dict[str, int]:
     return {} if format == "gif" else {"loop": 1}
 
 
-def _metadata(format: Format, workflow: Mapping[str, Any] | None) -> dict[str, Any]:
+def _metadata(format: Format, workflow: Mapping[str, Any] | None, foreign: Mapping[str, Any]) -> dict[str, Any]:
     from nodegraph import media
 
     if workflow is None or format == "gif":
         return {}
-    return {"exif": media.webp_exif(workflow)} if format == "webp" else {"pnginfo": media.png_info(workflow)}
+    if format == "webp":
+        return {"exif": media.webp_exif(workflow, media.with_tag(foreign))}
+    return {"pnginfo": media.png_info(workflow, foreign)}
 
 
 def _indexed(picture: Picture) -> Picture:

@@ -6,6 +6,7 @@ import io
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from nodegraph.diffusion.values import Image, Mask
@@ -77,10 +78,17 @@ def to_bytes(image: Image) -> Any:
     return np.clip(np.rint(image.data * 255.0), 0, 255).astype(np.uint8)
 
 
-def encode(pixels: Any, format: str = "png", quality: int = 90, workflow: Mapping[str, Any] | None = None) -> bytes:
+def encode(
+    pixels: Any,
+    format: str = "png",
+    quality: int = 90,
+    workflow: Mapping[str, Any] | None = None,
+    foreign: Mapping[str, Any] = MappingProxyType({}),
+) -> bytes:
     """A picture file of uint8 (H, W, 3) pixels: "png", "webp" (quality 100 is lossless) or "jpeg".
 
     workflow: put into PNG and WebP, so that the picture can be opened as what made it
+    foreign: put beside it, the same for other programs, by the names that these look for
     """
     from PIL import Image as Pillow
 
@@ -88,9 +96,9 @@ def encode(pixels: Any, format: str = "png", quality: int = 90, workflow: Mappin
 
     picture, stream = Pillow.fromarray(pixels), io.BytesIO()
     if format == "png":
-        picture.save(stream, "PNG", pnginfo=media.png_info(workflow) if workflow is not None else None, compress_level=4)
+        picture.save(stream, "PNG", pnginfo=media.png_info(workflow, foreign) if workflow is not None else None, compress_level=4)
     elif format == "webp":
-        exif = media.webp_exif(workflow) if workflow is not None else b""
+        exif = media.webp_exif(workflow, media.with_tag(foreign)) if workflow is not None else b""
         picture.save(stream, "WEBP", quality=quality, lossless=quality == 100, exif=exif)
     else:
         picture.save(stream, "JPEG", quality=quality)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import struct
 import urllib.request
@@ -16,6 +17,7 @@ import pytest
 from comfy_client import Client, Told, connected
 from comfy_prompts import Prompt, node, text, text_to_image
 from hypothesis import HealthCheck, given, settings
+from PIL import Image
 from test_comfy_submission import BODY
 
 from tests.server.conftest import Process
@@ -617,5 +619,32 @@ def test_who_follows_the_log_is_told_what_is_logged(address: str) -> None:
             async with client.session.patch(client.address + "/internal/logs/subscribe", json={**follow, "enabled": False}):
                 pass
             assert set(kinds(other.messages)) == {"status"}
+
+    play(address, scene)
+
+
+# ------------------------------------------------------------------------------------------------ pictures carry what made them
+
+
+def test_a_saved_picture_carries_the_prompt_and_the_workflow_as_comfyui_writes_them(address: str) -> None:
+    async def scene(client: Client) -> None:
+        prompt = {
+            "1": node("EmptyImage", width=8, height=8, batch_size=1, color=uuid.uuid4().int % 2**24),
+            "2": node("SaveImage", images=["1", 0], filename_prefix="carried"),
+        }
+        drawn = {"nodes": [{"id": 1, "type": "EmptyImage"}], "links": [], "version": 0.4}
+        extra = {"extra_pnginfo": {"workflow": drawn, "note": "mine", "nodegraph": "not ours", "": 1}, "api_key_comfy_org": "sesame"}
+        entry = await client.finished(await client.submit(prompt, extra_data=extra))
+        (image,) = entry["outputs"]["2"]["images"]
+        async with client.session.get(f"{client.address}/view", params=image) as answer:
+            data = await answer.read()
+        with Image.open(io.BytesIO(data)) as picture:
+            texts = {name: json.loads(text) for name, text in picture.info.items() if isinstance(text, str)}
+        assert texts.keys() == {"nodegraph", "prompt", "workflow", "note"}
+        assert (texts["prompt"], texts["workflow"], texts["note"]) == (prompt, drawn, "mine")
+        assert texts["nodegraph"]["nodes"]["2"]["type"] == "SaveImage"
+        assert b"sesame" not in data
+        status, again = await client.post("/prompt", {"prompt": texts["prompt"]})
+        assert status == 200, again
 
     play(address, scene)

@@ -204,7 +204,7 @@ def test_one_server_a_folder(tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         with pytest.raises(StateInUse, match="another server"):
             Store.open(tmp_path)
-        code = f"from pathlib import Path\nfrom nodegraph.server.store.database import Store\nStore.open(Path({str(tmp_path)!r}))"
+        code = f"from pathlib import Path\nfrom nodegraph.server.queue.store.database import Store\nStore.open(Path({str(tmp_path)!r}))"
         other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert "StateInUse" in other.stderr
 
@@ -406,7 +406,7 @@ def test_listing_does_not_read_documents(tmp_path: Path) -> None:
         )
         assert [job.id for job in found] == ["x"]
         with pytest.raises(json.JSONDecodeError):
-            await store.read(partial(jobs.get, id="x"))
+            await store.read(partial(jobs.get, id="x", origin=True))
 
     with_store(tmp_path, work)
 
@@ -419,7 +419,7 @@ def test_what_was_submitted_comes_back_word_for_word(tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         await store.write(partial(jobs.insert, submission=asked, created=1.0))
         assert await store.read(partial(jobs.submission, id="x")) == asked
-        job = await store.read(partial(jobs.get, id="x"))
+        job = await store.read(partial(jobs.get, id="x", origin=True))
         assert job is not None
         assert (job.origin, job.targets, job.title) == (asked.origin, ("a", "b"), "Tïtle")
         with pytest.raises(UnknownJob):

@@ -55,7 +55,7 @@ async def log_of(service: Service, id: str) -> list[JobEvent]:
 
 async def ended(service: Service, id: str) -> Job:
     await log_of(service, id)
-    job = await service.job(id)
+    job = await service.job(id, origin=True)
     assert job is not None
     assert job.status in ENDED
     return job
@@ -80,7 +80,7 @@ def test_a_run_is_accepted_executed_and_told_to_its_end(tmp_path: Path) -> None:
                 "node_started", "node_finished", "node_started", "node_finished", "node_started", "node_finished",
                 "run_finished", "job_ended",
             ]  # fmt: skip
-            job = await service.job("x")
+            job = await service.job("x", origin=True)
             assert job is not None
             assert (job.status, job.title, job.client, job.attempt, job.error) == ("done", "Sum", "ada", 1, None)
             assert job.outputs == {"s": [{"kind": "text", "text": "3"}]}
@@ -490,7 +490,7 @@ def test_a_retry_is_a_new_job_that_names_the_old_one(tmp_path: Path) -> None:
             job = await ended(service, new.id)
             assert (job.status, job.retry_of) == ("done", "x")
             assert (job.client, job.title, job.targets, job.origin) == ("ada", "T", ("s",), {"o": 1})
-            assert await service.job("x") == old
+            assert await service.job("x", origin=True) == old
             with pytest.raises(UnknownJob):
                 await service.retry("unknown")
 

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,14 @@ def home(settings: ServeSettings) -> Path:
 def test_there_is_one_user_whatever_a_header_says(settings: ServeSettings) -> None:
     async def work(server: Live) -> None:
         assert (await server.get("/users")).json == {"storage": "server", "migrated": True}
-        assert (await server.post("/users", json={"username": "eve"})).status == 403
+        ids = [(await server.post("/users", json={"username": name})).json for name in ("eve", " ada/b ")]
+        assert [re.fullmatch(r"(eve|ada-b)_[0-9a-f-]{36}", id) is not None for id in ids] == [True, True]
+        for name in ("eve", "default", " eve"):
+            again = await server.post("/users", json={"username": name})
+            assert (again.status, again.json) == (400, {"error": "Duplicate username."})
+        for body in ({}, {"username": ""}, {"username": 1}, {"username": "x" * 201}):
+            assert (await server.post("/users", json=body)).status == 400
+        assert (await server.get("/users")).json == {"storage": "server", "migrated": True}
         await server.post("/settings/a", json=1)
         assert (await server.get("/settings/a", headers={"comfy-user": "../../eve"})).json == 1
 

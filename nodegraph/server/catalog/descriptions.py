@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
@@ -271,12 +272,29 @@ def _type(data: Any, known: Sockets) -> Type:
 # --------------------------------------------------------------------------------------------- upgrades
 
 
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """A node that was saved when its type had an older version. carried: its own code has to bring its inputs up to date"""
+
+    id: str
+    type: str
+    saved: int
+    present: int
+    carried: bool
+
+
+def outdated(document: Document, registry: Registry) -> list[Outdated]:
+    """The nodes, also those of subgraphs, that were saved by an older version of their pack."""
+    found = []
+    places = [("", document.nodes), *((f"{name}/", subgraph.nodes) for name, subgraph in document.subgraphs.items())]
+    for place, nodes in places:
+        for id, entry in nodes.items():
+            spec = registry.specs.get(entry.type)
+            if spec is not None and entry.mode != "muted" and (entry.version or spec.version) < spec.version:
+                found.append(Outdated(f"{place}{id}", entry.type, entry.version or 1, spec.version, spec.upgrade is not None))
+    return found
+
+
 def needs_upgrade(document: Document, registry: Registry) -> bool:
-    """Whether some node was saved by an older version of its pack, whose own code carries it over: a worker must do that first."""
-    specs = registry.specs
-    nodes = chain(document.nodes.values(), *(subgraph.nodes.values() for subgraph in document.subgraphs.values()))
-    for entry in nodes:
-        spec = specs.get(entry.type)
-        if spec is not None and spec.upgrade is not None and entry.mode != "muted" and (entry.version or spec.version) < spec.version:
-            return True
-    return False
+    """Whether the code of some node has to carry its inputs over from an older version: a worker must do that first."""
+    return any(node.carried for node in outdated(document, registry))

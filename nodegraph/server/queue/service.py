@@ -200,9 +200,9 @@ class Service:
 
     # ------------------------------------------------------------------------------ the past
 
-    async def job(self, id: str) -> Job | None:
-        """One job, with outputs and origin."""
-        return await self._store.read(partial(jobs.get, id=id))
+    async def job(self, id: str, *, origin: bool = False) -> Job | None:
+        """One job, with outputs. origin: read that too, which is large."""
+        return await self._store.read(partial(jobs.get, id=id, origin=origin))
 
     async def _known(self, id: str) -> Job:
         job = await self.job(id)

@@ -212,7 +212,13 @@ class Life:
         if self.ended.done():
             raise NotBegun(self.ended.result())
         targets = list(submission.targets) if submission.targets is not None else None
-        asked = {"targets": targets, "previews": submission.previews, "trace": submission.trace, "secrets": dict(submission.secrets)}
+        asked = {
+            "targets": targets,
+            "previews": submission.previews,
+            "trace": submission.trace,
+            "secrets": dict(submission.secrets),
+            "origin": submission.origin_text if submission.origin else "",
+        }
         self.job = job = RunningJob(id, listener, asyncio.get_running_loop().create_future())
         try:
             self.send({"kind": "run", "job": id, **asked}, document)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
@@ -17,13 +17,17 @@ from nodegraph.graph import Graph, build
 from nodegraph.overrides import apply_overrides
 from nodegraph.registry import Registry
 from nodegraph.server import keys
-from nodegraph.server.catalog.descriptions import needs_upgrade
+from nodegraph.server.catalog.descriptions import Outdated, outdated
 from nodegraph.server.v1.faults import UnknownWorkflow
 from nodegraph.server.v1.library import Library
 from nodegraph.server.v1.templates import Templates
 
 if TYPE_CHECKING:
     from nodegraph.server.v1.requests import CheckRequest, WorkflowGiven
+
+
+MOST_TOLD: Final = 20
+"""outdated nodes that are named in one answer"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,10 @@ class Reader:
         """The workflow with its overrides. Raises UnknownWorkflow, UnknownFormat, Problems."""
         registry = await request.app[keys.REGISTRY]()
         read = await asyncio.to_thread(self._read, given, registry)
-        if needs_upgrade(read.document, registry):
-            read = Read(await upgraded(request, read.document), read.format, read.warnings)
+        old = outdated(read.document, registry)
+        if old:
+            document = await upgraded(request, read.document) if any(node.carried for node in old) else read.document
+            read = Read(document, read.format, [*read.warnings, *map(told, old[:MOST_TOLD])])
         if not given.overrides:
             return read
         changed = await asyncio.to_thread(apply_overrides, read.document, registry, given.overrides)
@@ -76,6 +82,11 @@ class Reader:
     async def checked(self, request: web.Request, given: CheckRequest) -> tuple[Read, Graph]:
         read = await self.read(request, given)
         return read, await self.check(request, read.document, given.targets)
+
+
+def told(node: Outdated) -> str:
+    how = "its inputs were brought up to date" if node.carried else "its inputs are as they were"
+    return f"node {shorten(node.id)} ({node.type}) was saved with version {node.saved} of its type, now {node.present}; {how}"
 
 
 async def upgraded(request: web.Request, document: Document) -> Document:

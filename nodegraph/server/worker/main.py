@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import json
 import os
 import queue
+import re
 import signal
 import sys
 import threading
 import time
 import traceback
 from collections import OrderedDict
+from functools import partial
 from hashlib import blake2b
 from importlib import import_module
 from typing import IO, Any, Final, NoReturn
@@ -33,6 +36,8 @@ from nodegraph.server.worker.outbox import Outbox, Sink, bounded_shown
 
 GRAPHS_KEPT: Final = 8
 """checked graphs that are kept, so that the same workflow is not checked again"""
+CHUNK: Final = re.compile(r"(?!nodegraph$)[!-~]{1,79}")
+"""names of text in a PNG that are not ours"""
 IDLE_SECONDS: Final = 1.0
 """after this long without work, torch is imported beforehand"""
 
@@ -123,7 +128,8 @@ class Worker:
         graph = self._graph(engine, frame)
         self._sink = sink = Sink(self._outbox, graph.nodes, frame.data["job"], self._board)
         asked = {name: frame.data[name] for name in ("previews", "trace", "secrets")}
-        result = engine.run(graph, emit=sink, cancelled=self._cancelled[frame.data["job"]], **asked)
+        foreign = partial(chunks_of, frame.data["origin"])
+        result = engine.run(graph, emit=sink, cancelled=self._cancelled[frame.data["job"]], foreign=foreign, **asked)
         return {"status": result.status, "error": result.error.to_json() if result.error is not None else None}
 
     def _graph(self, engine: Engine, frame: link.Frame) -> Graph:
@@ -152,6 +158,19 @@ class Worker:
                 traceback.print_exc()
                 answer = {"error": NodegraphError(f"{type(fault).__name__}: {fault}").to_json()}
             self._outbox.send({"kind": "reply", "id": frame.data.get("id"), **answer})
+
+
+def chunks_of(origin: str) -> dict[str, Any]:
+    """What ComfyUI writes into a picture: `prompt`, and each part of `extra_pnginfo`, `workflow` as a rule.
+
+    origin: what came to `/prompt`, as JSON; empty for runs that were asked for in another way
+    """
+    if not origin:
+        return {}
+    asked = json.loads(origin)
+    extra = asked.get("extra_data", {}).get("extra_pnginfo")
+    named = extra if isinstance(extra, dict) else {}
+    return {**{key: value for key, value in named.items() if CHUNK.fullmatch(key)}, "prompt": asked.get("prompt", {})}
 
 
 def _holds_lists(graph: Graph) -> bool:

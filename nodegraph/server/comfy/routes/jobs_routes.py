@@ -51,7 +51,7 @@ async def _page(
 
 
 async def one(request: web.Request) -> web.Response:
-    job = await request.app[keys.SERVICE].job(request.match_info["id"])
+    job = await request.app[keys.SERVICE].job(request.match_info["id"], origin=True)
     return _not_found() if job is None else web.json_response(job_detail(redacted(request, job)))
 
 

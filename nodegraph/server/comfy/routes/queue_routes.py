@@ -79,7 +79,7 @@ async def _ended(service: Service, limit: int, offset: int, newest_first: bool) 
 async def history_of_one(request: web.Request) -> web.Response:
     """Nothing until the job has ended: clients ask again and again until there is something."""
     service, id = request.app[keys.SERVICE], request.match_info["id"]
-    job = None if id in unfinished(service) else await service.job(id)
+    job = None if id in unfinished(service) else await service.job(id, origin=True)
     if job is None or job.status not in ENDED:
         return web.json_response({})
     return web.json_response({job.id: history_entry(redacted(request, job), await _cached(service, job))})

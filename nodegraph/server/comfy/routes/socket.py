@@ -245,7 +245,7 @@ class Talk:
     async def _read(self, run: _Run) -> Job:
         """The job with what the client posted."""
         if run.job is None:
-            run.job = await self._service.job(run.narrator.job) or Job(run.narrator.job, 0.0, "running", 0.0)
+            run.job = await self._service.job(run.narrator.job, origin=True) or Job(run.narrator.job, 0.0, "running", 0.0)
             run.narrator.prompt = run.job.origin.get("prompt", {})
         return run.job
 

@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import json
 import os
+import re
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +21,7 @@ from nodegraph.document import parse_json
 from nodegraph.errors import FileMissing, TooLarge, UnsafePath, shorten
 from nodegraph.files import inside, move_to_new, safe_parts, sync_folder, write_atomic
 from nodegraph.server import keys
-from nodegraph.server.http_errors import AlreadyThere, BadRequest, RequestRefused
+from nodegraph.server.http_errors import AlreadyThere, BadRequest
 from nodegraph.server.safety import uploads
 from nodegraph.server.safety.body import json_body, json_object
 from nodegraph.server.safety.deliver import deliver
@@ -30,13 +32,16 @@ from nodegraph.server.safety.uploads import Received
 SETTINGS: Final = "comfy.settings.json"
 LARGEST_SETTINGS: Final = 8 << 20
 MOST_LISTED: Final = 20_000
+LONGEST_NAME: Final = 200
+MOST_NAMES: Final = 1000
+NO_ID: Final = re.compile(r"[^a-zA-Z0-9_-]+")
 STYLE: Final = "user.css"
 
 
 def routes() -> list[web.RouteDef]:
     return [
         web.get("/users", users),
-        web.post("/users", add_user),
+        web.post("/users", Names().add),
         web.get("/settings", settings),
         web.post("/settings", change_settings),
         web.get("/settings/{id:.+}", setting),
@@ -61,8 +66,21 @@ async def users(request: web.Request) -> web.Response:
     return web.json_response({"storage": "server", "migrated": True})
 
 
-async def add_user(request: web.Request) -> web.Response:
-    raise RequestRefused("this server has one user", hint="start a server of its own for each person, with another --state")
+class Names:
+    """Names that were given to `POST /users`, as ComfyUI keeps them: it gives out ids also where it has one user, whom all requests are."""
+
+    def __init__(self) -> None:
+        self._taken = {"default"}
+
+    async def add(self, request: web.Request) -> web.Response:
+        name = (await json_object(request)).get("username")
+        if not isinstance(name, str) or not 0 < len(name := name.strip()) <= LONGEST_NAME:
+            raise BadRequest(f"`username` must be a name of 1 to {LONGEST_NAME} characters", hint='for instance {"username": "ada"}')
+        if name in self._taken:
+            return web.json_response({"error": "Duplicate username."}, status=400)
+        if len(self._taken) < MOST_NAMES:
+            self._taken.add(name)
+        return web.json_response(f"{NO_ID.sub('-', name)}_{uuid.uuid4()}")
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

@@ -104,9 +104,10 @@ def in_front(connection: sqlite3.Connection) -> float:
 # ------------------------------------------------------------------------------------------------ reading
 
 
-def get(connection: sqlite3.Connection, id: str) -> Job | None:
-    """One job with its outputs, error and origin."""
-    row = connection.execute(f"SELECT {WHOLE}, origin FROM jobs JOIN documents USING (serial) WHERE id = ?", (id,)).fetchone()
+def get(connection: sqlite3.Connection, id: str, origin: bool = False) -> Job | None:
+    """One job with its outputs and error. origin: read that too, which is large."""
+    columns, tables = (f"{WHOLE}, origin", "jobs JOIN documents USING (serial)") if origin else (WHOLE, "jobs")
+    row = connection.execute(f"SELECT {columns} FROM {tables} WHERE id = ?", (id,)).fetchone()
     return job_of(row) if row is not None else None
 
 
@@ -131,8 +132,8 @@ def submission(connection: sqlite3.Connection, id: str) -> Submission:
         "SELECT document, targets, client, title, previews, trace, origin FROM jobs JOIN documents USING (serial) WHERE serial = ?",
         (serial_of(connection, id),),
     ).fetchone()
-    packed, targets, client, title, previews, trace, origin = row
-    document = unpack(packed)
+    packed, targets, client, title, previews, trace, packed_origin = row
+    document, origin = unpack(packed), unpack(packed_origin)
     return Submission(
         id,
         json.loads(document),
@@ -141,8 +142,9 @@ def submission(connection: sqlite3.Connection, id: str) -> Submission:
         title=title,
         previews=bool(previews),
         trace=bool(trace),
-        origin=json.loads(unpack(origin)),
+        origin=json.loads(origin),
         document_text=document,
+        origin_text=origin,
     )
 
 
