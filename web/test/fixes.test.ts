@@ -23,14 +23,23 @@ function fixed(problem: ErrorJson, label: string, start: Doc = START): Doc {
 }
 
 describe('a fix', () => {
-  it('adds a node that gives what is missing, or connects one that is there', () => {
-    const start = doc({ save: ['Save', {}], load: ['Load', { file: 'a.png' }] });
-    const problem = fault('E101', { node: 'save', input: 'image', hint: 'connect it; `Blur`, `NoSuch` can give image' });
-    expect(fixesOf(problem, start, CATALOG).map((one) => one.label)).toEqual(['Add Blur', 'Connect Load · image']);
-    const added = fixed(problem, 'Add Blur', start);
-    expect(added.nodes['save']!.inputs['image']).toEqual(link('1', 'image'));
-    expect(added.nodes['1']!.inputs['image'], 'what it needs itself is connected').toEqual(link('load', 'image'));
-    expect(fixed(problem, 'Connect Load · image', start).nodes['save']!.inputs['image']).toEqual(link('load', 'image'));
+  it('adds a node that gives what is missing and needs the least itself, or connects one that is there', () => {
+    const start = doc({ blur: ['Blur', {}], load: ['Load', { file: 'a.png' }] });
+    const problem = fault('E101', { node: 'blur', input: 'image', hint: 'connect it; `Blur`, `Load` can give image' });
+    expect(fixesOf(problem, start, CATALOG).map((one) => one.label)).toEqual(['Add Load', 'Connect Load · image']);
+    expect(fixed(problem, 'Add Load', start).nodes['blur']!.inputs['image']).toEqual(link('1', 'image'));
+    expect(fixed(problem, 'Connect Load · image', start).nodes['blur']!.inputs['image']).toEqual(link('load', 'image'));
+  });
+
+  it('feeds a new node with what is there, and lays it where it covers none', () => {
+    const start = doc({ load: ['Load', {}], sum: ['Sum', {}], save: ['Save', { image: link('load', 'mask') }] });
+    const problem = fault('E102', { node: 'save', input: 'image', hint: 'put `Blur` between them' });
+    const found = fixed(problem, 'Put Blur between', start);
+    expect(found.nodes['save']!.inputs['image']).toEqual(link('1', 'image'));
+    const [x, y] = found.layout['1']!.pos!;
+    expect(x).toBeLessThan(0);
+    const again = fixed(problem, 'Put Blur between', { ...start, layout: { load: { pos: [x, y] } } });
+    expect(again.layout['1']!.pos![1]).toBeGreaterThan(y + 100);
   });
 
   it('puts a node between two that do not fit', () => {

@@ -79,12 +79,36 @@ function inputOf(at: Place): InputSpec | undefined {
 function missingInput(at: Place): Fix[] {
   if (inputOf(at)?.widget !== undefined) return [];
   const from = sourceOf(at.doc, at.node, at.input, at.catalog);
-  const add = specsIn(at.problem.hint, at.catalog).map(
+  const add = sourcesFor(at).map(
     (spec): Fix => ({ label: `Add ${spec.title}`, edit: (edit) => void addSource(edit, spec, at.node, at.input, at.catalog) }),
   );
   if (from === null) return add;
   const join: Fix = { label: `Connect ${titleOf(at, from.node)} · ${from.output}`, edit: (edit) => connect(edit, from, at.node, at.input) };
-  return [...add.slice(0, 2), join];
+  return [...add, join];
+}
+
+const MOST_SOURCES = 2;
+
+/** Node types that give the very thing that is wanted, first those that need the least which is not there. */
+function sourcesFor(at: Place): NodeSpec[] {
+  const wanted = inputOf(at)?.type;
+  const here = new Set(Object.values(at.doc.nodes).flatMap(({ type }) => typesOut(at.catalog.spec(type))));
+  const hinted = namesIn(at.problem.hint);
+  const lacks = (spec: NodeSpec): number => {
+    const needs = Object.values(spec.inputs).filter((input) => input.required && input.widget === undefined);
+    return needs.filter((input) => input.type === wanted || !here.has(input.type)).length;
+  };
+  const rank = (spec: NodeSpec): number => lacks(spec) * 10 - (hinted.includes(spec.id) ? 1 : 0) + Object.keys(spec.outputs).length;
+  const found = Object.values(at.catalog.specs).filter((spec) => spec.status === 'stable' && typesOut(spec).includes(wanted ?? ''));
+  const needsItself = (spec: NodeSpec): boolean => Object.values(spec.inputs).some((input) => input.required && input.type === wanted);
+  return found
+    .filter((spec) => !needsItself(spec))
+    .sort((a, b) => rank(a) - rank(b))
+    .slice(0, MOST_SOURCES);
+}
+
+function typesOut(spec: NodeSpec | undefined): string[] {
+  return Object.values(spec?.outputs ?? {}).map((output) => output.type);
 }
 
 function bridges(at: Place): Fix[] {

@@ -1,4 +1,5 @@
 /** Saved workflows: opened, saved, renamed, copied, deleted and brought back. */
+import { create } from 'zustand';
 import { replaceDocument } from '../document/edits/whole';
 import type { Doc } from '../document/model';
 import { freeName } from '../document/names';
@@ -7,6 +8,13 @@ import type { Kept } from '../wire';
 import { attempt, explain } from './actions';
 import { activate, isDirty, markSaved, newTab, performOn, show, type Tab, tell, useEditor } from './editor';
 import { isOver, type RunState, useRuns } from './runs';
+
+/** Counts what changed on the server's list of saved workflows, so that whoever shows it asks again. */
+export const useSaved = create<{ readonly changes: number }>()(() => ({ changes: 0 }));
+
+function changed(): void {
+  useSaved.setState(({ changes }) => ({ changes: changes + 1 }));
+}
 
 export async function openTemplate(name: string): Promise<void> {
   const doc = await attempt(() => api.template(name));
@@ -53,6 +61,7 @@ export async function saveAs(id: string, name: string, etag: string | null): Pro
     markSaved(id, kept.name, kept.etag, doc);
     show(null);
     tell(`Saved “${kept.name}”, version ${kept.version}`);
+    changed();
     void giveThumbnail(id);
   } catch (error) {
     if (error instanceof ApiError && error.status === 412) show({ kind: 'stale', tab: id, name, etag: error.present?.etag ?? null });
@@ -86,6 +95,7 @@ async function giveThumbnail(id: string): Promise<void> {
   if (!name || url === null) return;
   try {
     await api.setThumbnail(name, await (await fetch(`${url}&preview=webp;80`)).blob());
+    changed();
   } catch {
     // a workflow without a picture is as good
   }
@@ -98,12 +108,11 @@ function pictureOf(run: RunState | undefined): string | null {
 
 // ------------------------------------------------------------------------------------------------ in the list
 
-/** Whether it is called that now. */
-export async function renameSaved(kept: Kept, to: string): Promise<boolean> {
+export async function renameSaved(kept: Kept, to: string): Promise<void> {
   const done = await attempt(() => api.rename(kept.name, to, kept.etag));
-  if (done === null) return false;
+  if (done === null) return;
   useEditor.setState((state) => ({ tabs: state.tabs.map((tab) => (tab.name === kept.name ? { ...tab, name: done.name } : tab)) }));
-  return true;
+  changed();
 }
 
 export async function copySaved(kept: Kept, taken: readonly string[]): Promise<void> {
@@ -112,11 +121,12 @@ export async function copySaved(kept: Kept, taken: readonly string[]): Promise<v
     const { doc } = await api.workflow(kept.name);
     await api.save(name, doc, null);
     if (kept.thumbnail !== null) await api.setThumbnail(name, await (await fetch(kept.thumbnail)).blob());
+    changed();
   });
 }
 
 /** Its versions stay on the server, so that it can be brought back; whoever has it open keeps it as a draft. */
-export async function removeSaved(kept: Kept, onBack: () => void): Promise<void> {
+export async function removeSaved(kept: Kept): Promise<void> {
   const done = await attempt(async () => {
     await api.remove(kept.name, kept.etag);
     return true;
@@ -126,8 +136,9 @@ export async function removeSaved(kept: Kept, onBack: () => void): Promise<void>
   if (open !== undefined) unname(open.id);
   tell(`Deleted “${kept.name}”`, 'info', undefined, {
     label: 'Undo',
-    run: () => void restoreSaved(kept.name, kept.version).then(onBack),
+    run: () => void restoreSaved(kept.name, kept.version),
   });
+  changed();
 }
 
 function unname(id: string): void {
@@ -140,6 +151,7 @@ function unname(id: string): void {
 export async function restoreSaved(name: string, version: number): Promise<void> {
   const kept = await attempt(() => api.restore(name, version));
   if (kept === null) return;
+  changed();
   tell(`“${name}” is what it was in version ${version}`);
   const open = tabNamed(name);
   if (open === undefined || isDirty(open)) return;

@@ -2,24 +2,22 @@
 import './FilesPanel.css';
 import * as Menu from '@radix-ui/react-dropdown-menu';
 import { EllipsisVertical, Search, Workflow } from 'lucide-react';
-import { type ReactElement, useCallback, useEffect, useState } from 'react';
+import { type ReactElement, useEffect, useState } from 'react';
 import { api } from '../network/api';
 import { attempt } from '../state/actions';
 import { newTab, useEditor } from '../state/editor';
-import { copySaved, openSaved, removeSaved, renameSaved, restoreSaved } from '../state/files';
+import { copySaved, openSaved, removeSaved, renameSaved, restoreSaved, useSaved } from '../state/files';
 import type { Kept, Version } from '../wire';
 import { ago } from './ago';
 
 export function FilesPanel(): ReactElement {
   const [files, setFiles] = useState<readonly Kept[] | null>(null);
   const [query, setQuery] = useState('');
-  const saved = useEditor((state) => state.tabs.map((tab) => `${tab.name} ${tab.etag}`).join('\n'));
-  const refresh = useCallback(async () => {
-    const found = await attempt(api.workflows);
-    setFiles((known) => found ?? known ?? []);
-  }, []);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: whatever is saved is listed anew
-  useEffect(() => void refresh(), [refresh, saved]);
+  const changes = useSaved((state) => state.changes);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: asked again after each change
+  useEffect(() => {
+    void attempt(api.workflows).then((found) => setFiles((known) => found ?? known ?? []));
+  }, [changes]);
   if (files === null) return <p className="quiet">Loading…</p>;
   if (files.length === 0) return <p className="quiet">Nothing is saved yet. Saved workflows keep all their versions here.</p>;
   const words = query.toLowerCase().split(/\s+/);
@@ -41,7 +39,7 @@ export function FilesPanel(): ReactElement {
         {[...found]
           .sort((a, b) => b.modified - a.modified)
           .map((file) => (
-            <FileItem key={file.name} file={file} taken={files.map((one) => one.name)} onChange={() => void refresh()} />
+            <FileItem key={file.name} file={file} taken={files.map((one) => one.name)} />
           ))}
       </ul>
     </>
@@ -51,13 +49,11 @@ export function FilesPanel(): ReactElement {
 interface FileProps {
   readonly file: Kept;
   readonly taken: readonly string[];
-  readonly onChange: () => void;
 }
 
-function FileItem({ file, taken, onChange }: FileProps): ReactElement {
+function FileItem({ file, taken }: FileProps): ReactElement {
   const [mode, setMode] = useState<'versions' | 'rename' | null>(null);
   const isOpen = useEditor((state) => state.tabs.some((tab) => tab.name === file.name));
-  const after = (work: Promise<unknown>): void => void work.then(onChange);
   return (
     <li className="file-item">
       <button type="button" className="list-main" title={file.title || file.name} onClick={() => void openSaved(file.name)}>
@@ -85,18 +81,18 @@ function FileItem({ file, taken, onChange }: FileProps): ReactElement {
             <Item label="Open" onSelect={() => void openSaved(file.name)} />
             <Item label="Versions" onSelect={() => setMode(mode === 'versions' ? null : 'versions')} />
             <Item label="Rename" onSelect={() => setMode('rename')} />
-            <Item label="Duplicate" onSelect={() => after(copySaved(file, taken))} />
-            <Item label="Delete" onSelect={() => after(removeSaved(file, onChange))} />
+            <Item label="Duplicate" onSelect={() => void copySaved(file, taken)} />
+            <Item label="Delete" onSelect={() => void removeSaved(file)} />
           </Menu.Content>
         </Menu.Portal>
       </Menu.Root>
-      {mode === 'versions' && <VersionList file={file} onChange={onChange} />}
+      {mode === 'versions' && <VersionList file={file} />}
       {mode === 'rename' && (
         <Rename
           name={file.name}
           onEnd={(name) => {
             setMode(null);
-            if (name !== null) after(renameSaved(file, name));
+            if (name !== null) void renameSaved(file, name);
           }}
         />
       )}
@@ -135,7 +131,7 @@ function Rename({ name, onEnd }: { readonly name: string; readonly onEnd: (name:
   );
 }
 
-function VersionList({ file, onChange }: { readonly file: Kept; readonly onChange: () => void }): ReactElement {
+function VersionList({ file }: { readonly file: Kept }): ReactElement {
   const [versions, setVersions] = useState<readonly Version[] | null>(null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: what is saved becomes a version
   useEffect(() => {
@@ -160,7 +156,7 @@ function VersionList({ file, onChange }: { readonly file: Kept; readonly onChang
           {one.etag === file.etag ? (
             <small className="version-now">now</small>
           ) : (
-            <button type="button" className="button small" onClick={() => void restoreSaved(file.name, one.version).then(onChange)}>
+            <button type="button" className="button small" onClick={() => void restoreSaved(file.name, one.version)}>
               Restore
             </button>
           )}

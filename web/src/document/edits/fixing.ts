@@ -1,7 +1,7 @@
 /** Edits that mend what is wrong: a fitting node put in, another type, an output to show. */
 import type { Catalog, NodeSpec } from '../catalog';
 import type { Edit } from '../change';
-import { WIDTH } from '../geometry';
+import { geometryOf, snap, WIDTH } from '../geometry';
 import { inferenceOf } from '../inference';
 import { get } from '../json';
 import { asLink, type Doc, type Link, type Point, positionOf } from '../model';
@@ -10,6 +10,7 @@ import { connect } from './links';
 import { addNode } from './nodes';
 
 const GAP = 60;
+const SPACE = 24;
 
 function leftOf(doc: Doc, node: string): Point {
   const [x, y] = positionOf(doc, node);
@@ -21,6 +22,20 @@ function rightOf(doc: Doc, node: string): Point {
   return [x + (get(doc.layout, node)?.size?.[0] ?? WIDTH) + GAP, y];
 }
 
+/** A place for a new node, as near as possible below `at`, where it covers no other one. */
+function freePlace(doc: Doc, spec: NodeSpec, [x, y]: Point, catalog: Catalog): Point {
+  const { width, height } = geometryOf(spec, { type: spec.id, inputs: {} }, undefined, false);
+  const taken = Object.entries(doc.nodes)
+    .map(([id, entry]) => ({ at: positionOf(doc, id), size: geometryOf(catalog.spec(entry.type), entry, get(doc.layout, id), false) }))
+    .filter(({ at, size }) => at[0] < x + width + SPACE && x < at[0] + size.width + SPACE)
+    .sort((one, other) => one.at[1] - other.at[1]);
+  let free = y;
+  for (const { at, size } of taken) {
+    if (at[1] < free + height + SPACE && free < at[1] + size.height + SPACE) free = at[1] + size.height + SPACE;
+  }
+  return [x, snap(free)];
+}
+
 /** A new node that feeds an input, itself connected to what there is. Returns its id, null if none of its outputs fits. */
 export function addSource(edit: Edit, spec: NodeSpec, node: string, input: string, catalog: Catalog): string | null {
   const wanted = get(catalog.spec(get(edit.doc.nodes, node)?.type ?? '')?.inputs, input);
@@ -28,7 +43,7 @@ export function addSource(edit: Edit, spec: NodeSpec, node: string, input: strin
   const type = catalog.parse(wanted.type);
   const output = partnerOf(spec, { side: 'input', type, mapped: wanted.mapped === true }, catalog);
   if (output === null) return null;
-  const id = addNode(edit, spec, leftOf(edit.doc, node));
+  const id = addNode(edit, spec, freePlace(edit.doc, spec, leftOf(edit.doc, node), catalog));
   connect(edit, { node: id, output: output.name }, node, input);
   feed(edit, id, spec, catalog);
   return id;
@@ -52,7 +67,7 @@ export function addTaker(edit: Edit, spec: NodeSpec, from: Link, catalog: Catalo
   const type = inferenceOf(edit.doc, catalog).outputType(from);
   const input = partnerOf(spec, { side: 'output', type }, catalog);
   if (input === null) return null;
-  const id = addNode(edit, spec, rightOf(edit.doc, from.node));
+  const id = addNode(edit, spec, freePlace(edit.doc, spec, rightOf(edit.doc, from.node), catalog));
   connect(edit, from, id, input.name);
   return id;
 }
