@@ -57,19 +57,34 @@ def open_painting(editor: Editor, node: Locator) -> Locator:
     return layer
 
 
-def painted_at(layer: Locator, x: int, y: int) -> int:
-    """How much of the mask is there: 0 to 255."""
-    value = layer.evaluate("(canvas, [x, y]) => canvas.getContext('2d').getImageData(x, y, 1, 1).data[3]", [x, y])
+def sheet(editor: Editor) -> tuple[float, float, float]:
+    """Where the picture lies on the screen, and how large one of its pixels is."""
+    box = editor.page.locator(".sheet").bounding_box()
+    assert box is not None
+    return box["x"], box["y"], box["width"] / SIDE
+
+
+def on_screen(editor: Editor, x: float, y: float) -> Point:
+    left, top, scale = sheet(editor)
+    return left + x * scale, top + y * scale
+
+
+READ = """(canvas, [x, y]) => {
+  const box = canvas.getBoundingClientRect();
+  return canvas.getContext('2d').getImageData(x - box.x, y - box.y, 1, 1).data[3];
+}"""
+
+
+def painted_at(editor: Editor, x: int, y: int) -> int:
+    """How much of the mask there is over a pixel: 0 to 255."""
+    value = editor.page.locator(".mask-layer").evaluate(READ, list(on_screen(editor, x + 0.5, y + 0.5)))
     assert isinstance(value, int)
     return value
 
 
-def paint(editor: Editor, layer: Locator, start: Point, end: Point) -> None:
-    """A stroke between two places, as parts of the picture."""
-    box = layer.bounding_box()
-    assert box is not None
-    at = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in (start, end)]
-    editor.drag(at[0], at[1])
+def paint(editor: Editor, start: Point, end: Point) -> None:
+    """A stroke between two places of the picture."""
+    editor.drag(on_screen(editor, *start), on_screen(editor, *end))
 
 
 def test_a_mask_is_painted_wired_in_and_painted_on(server: Served, open_editor: Open) -> None:
@@ -78,9 +93,9 @@ def test_a_mask_is_painted_wired_in_and_painted_on(server: Served, open_editor: 
     give(editor, load, "teal.png", png())
     expect(load.get_by_role("img", name="teal.png")).to_be_visible()
     layer = open_painting(editor, load)
-    paint(editor, layer, (0.25, 0.5), (0.75, 0.5))
-    assert painted_at(layer, SIDE // 2, SIDE // 2) == 255
-    assert painted_at(layer, 4, 4) == 0
+    paint(editor, (24, 48), (72, 48))
+    assert painted_at(editor, SIDE // 2, SIDE // 2) == 255
+    assert painted_at(editor, 4, 4) == 0
     editor.press("Control+s")
     expect(layer).to_be_hidden()
     expect(load.get_by_role("img", name=re.compile("teal-mask-"))).to_be_visible()
@@ -101,7 +116,10 @@ def test_a_mask_is_painted_wired_in_and_painted_on(server: Served, open_editor: 
     expect(editor.node("save").get_by_role("img")).to_be_visible()
 
     layer = open_painting(editor, load)
-    assert painted_at(layer, SIDE // 2, SIDE // 2) == 255
+    assert painted_at(editor, SIDE // 2, SIDE // 2) == 255
+    editor.press("+", "+")
+    assert painted_at(editor, SIDE // 2, SIDE // 2) == 255
+    assert painted_at(editor, SIDE // 2, 30) == 0
     editor.press("Escape")
     expect(layer).to_be_hidden()
     editor.reload()
@@ -118,30 +136,27 @@ def test_tools_of_the_painting(editor: Editor) -> None:
     assert dialog.locator(".slide output").first.inner_text() != before
     expect(dialog.get_by_role("button", name="Erase, as the right button does")).to_have_attribute("aria-pressed", "true")
     editor.press("x", "a")
-    assert painted_at(layer, 1, 1) == 255
+    assert painted_at(editor, 1, 1) == 255
     editor.press("i")
-    assert painted_at(layer, 1, 1) == 0
+    assert painted_at(editor, 1, 1) == 0
     editor.press("Control+z", "Control+z")
     expect(dialog.get_by_role("button", name="Undo")).to_be_disabled()
     editor.press("Control+Shift+z", "Delete")
-    assert painted_at(layer, 50, 50) == 0
+    assert painted_at(editor, 50, 50) == 0
     editor.press("l")
-    box = layer.bounding_box()
-    assert box is not None
     mouse = editor.page.mouse
-    corners = [(0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.3, 0.7), (0.3, 0.32)]
-    places = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in corners]
+    places = [on_screen(editor, x, y) for x, y in ((30, 30), (70, 30), (70, 70), (30, 70), (30, 32))]
     mouse.move(*places[0])
     mouse.down()
     for place in places[1:]:
         mouse.move(*place, steps=3)
     mouse.up()
-    assert (painted_at(layer, 48, 48), painted_at(layer, 10, 10)) == (255, 0)
+    assert (painted_at(editor, 48, 48), painted_at(editor, 10, 10)) == (255, 0)
     editor.press("g")
-    mouse.click(box["x"] + 8, box["y"] + 8)
-    assert painted_at(layer, 10, 10) == 255
+    mouse.click(*on_screen(editor, 5, 5))
+    assert painted_at(editor, 10, 10) == 255
     editor.press("b", "Delete", "Enter")
-    assert painted_at(layer, 1, 1) > 0  # the ring is where the pointer was
+    assert painted_at(editor, 5, 5) == 255  # the ring is where the pointer was
 
     asked: list[str] = []
 
@@ -250,6 +265,9 @@ def test_a_batch_makes_a_grid(server: Served, open_editor: Open) -> None:
     inputs = editor.document()["nodes"]["plain"]["inputs"]
     assert (inputs["width"], inputs["height"]) == (32, 64)
     assert {run["status"] for run in server.ask("runs?limit=6")["runs"]} == {"done"}
+    editor.reload()
+    page.get_by_role("button", name="The batch: 6 of 6 done").click()
+    expect(grid.get_by_label("Show width 16, height 16 large")).to_be_visible()
 
 
 def test_it_runs_by_itself_and_not_in_circles(served: Served, open_editor: Open) -> None:

@@ -6,6 +6,7 @@ import { createRoot } from 'react-dom/client';
 import { attachKeys } from './gestures/keys';
 import { start } from './state/actions';
 import { attachAutorun } from './state/autorun';
+import { startBatches } from './state/batchMemory';
 import { keepThumbnails } from './state/files';
 import { startPreferences } from './state/preferences';
 import { App } from './view/App';
@@ -14,6 +15,7 @@ import { Catcher } from './view/Catcher';
 startPreferences();
 attachKeys();
 attachAutorun();
+startBatches();
 createRoot(document.getElementById('root')!).render(
   <StrictMode>
     <Catcher>

@@ -1,6 +1,7 @@
 /** Laws that hold for any sequence of edits. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { applyCell } from '../src/document/batch';
 import type { Catalog } from '../src/document/catalog';
 import type { Edit } from '../src/document/change';
 import { copyNodes, duplicateNodes, pasteNodes } from '../src/document/edits/clipboard';
@@ -128,6 +129,7 @@ const ACTS: readonly Act[] = [
   },
   (pick, a, b) => (edit) => setInput(edit, pick(a), 'radius', b),
   (pick, a) => (edit) => resetInput(edit, pick(a), 'radius'),
+  (pick, a, b) => (edit) => applyCell(edit, [{ node: pick(a), input: 'radius' }], { values: [b] }),
   (pick, a, b) => (edit) => moveNodes(edit, { [pick(a)]: [b, a] }),
   (pick, a, b) => (edit) => resizeNode(edit, pick(a), [a, b]),
   (pick, a, b) => (edit) => setColor(edit, [pick(a)], b % 2 ? '#334' : null),

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { areaOf, type Brush, coverage, type Dab, pressed, resized, stroke } from '../src/document/painting/brush';
-import { fill, fillOutline, flood, invert, Mask, maskOfPixels, tinted, transparencyOf } from '../src/document/painting/mask';
+import { fill, fillOutline, flood, invert, Mask, maskOfPixels, seenOn, tinted, transparencyOf } from '../src/document/painting/mask';
 import { paintedName } from '../src/document/painting/names';
 import { Painting } from '../src/document/painting/painting';
 
@@ -114,9 +114,18 @@ describe('a mask', () => {
     );
   });
 
-  it('is shown in a colour, part by part', () => {
+  it('is shown in a colour, as large as it is looked at', () => {
     const mask = new Mask(3, 2, Uint8Array.from([0, 1, 2, 3, 4, 5]));
-    expect([...tinted(mask, { x: 1, y: 0, width: 2, height: 2 }, [9, 8, 7])]).toEqual([9, 8, 7, 1, 9, 8, 7, 2, 9, 8, 7, 4, 9, 8, 7, 5]);
+    const alphas = (pixels: Uint8ClampedArray): number[] => [...pixels].filter((_, i) => i % 4 === 3);
+    const stage = { width: 10, height: 10 };
+    const twice = { x: 1, y: 0, scale: 2 };
+    const part = seenOn(stage, twice, { x: 1, y: 0, width: 2, height: 2 })!;
+    expect(part).toEqual({ x: 3, y: 0, width: 4, height: 4 });
+    expect(alphas(tinted(mask, twice, part, [9, 8, 7]))).toEqual([1, 1, 2, 2, 1, 1, 2, 2, 4, 4, 5, 5, 4, 4, 5, 5]);
+    expect([...tinted(mask, twice, { x: 5, y: 2, width: 1, height: 1 }, [9, 8, 7])]).toEqual([9, 8, 7, 5]);
+    expect([...tinted(mask, twice, { x: 0, y: 0, width: 1, height: 1 }, [9, 8, 7])]).toEqual([0, 0, 0, 0]);
+    expect(seenOn(stage, { x: -20, y: 0, scale: 1 }, mask.whole)).toBeNull();
+    expect(seenOn(stage, { x: -2, y: 8, scale: 4 }, mask.whole)).toEqual({ x: 0, y: 8, width: 10, height: 2 });
   });
 
   it('inverted twice is what it was', () => {

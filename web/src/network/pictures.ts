@@ -10,10 +10,12 @@ function place(name: string, folder: string): URLSearchParams {
   return new URLSearchParams({ filename: name.slice(cut + 1), subfolder: name.slice(0, Math.max(0, cut)), type: folder });
 }
 
-/** A picture of the input folder as it is, or only its colours (`rgb`) or its transparency (`a`), always upright. */
-export function inputAddress(name: string, channel?: 'rgb' | 'a'): string {
+/** A picture of the input folder as it is; or made anew, of a kind that every browser shows, with (`rgba`) or without its transparency. */
+export function inputAddress(name: string, channel?: 'rgb' | 'rgba'): string {
   const query = place(name, 'input');
   if (channel !== undefined) query.set('channel', channel);
+  if (channel === 'rgb') query.set('preview', 'jpeg;95');
+  if (channel === 'rgba') query.set('preview', 'webp;100');
   return `api/view?${query}`;
 }
 

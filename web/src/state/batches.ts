@@ -4,7 +4,7 @@ import { type Axis, applyCell, cellsOf, documentOf } from '../document/batch';
 import type { Json } from '../document/json';
 import { type Doc, titleOf } from '../document/model';
 import type { Picture } from '../document/picture';
-import { api } from '../network/api';
+import { ApiError, api } from '../network/api';
 import { followRun } from '../network/follow';
 import type { Run } from '../wire';
 import { attempt, explain, refreshQueue } from './actions';
@@ -31,7 +31,10 @@ export interface Batch {
   readonly title: string;
   readonly axes: readonly BatchAxis[];
   readonly cells: readonly BatchCell[];
+  /** nothing more of it is sent */
   readonly stopped: boolean;
+  /** somebody waits for its runs */
+  readonly followed: boolean;
 }
 
 /** The newest first. */
@@ -45,6 +48,10 @@ export function isCellOver(cell: BatchCell): boolean {
 
 export function batchOf(id: string): Batch | undefined {
   return useBatches.getState().batches.find((batch) => batch.id === id);
+}
+
+export function runOfCell(id: string, index: number): string {
+  return `batch-${id}-${index + 1}`;
 }
 
 function changeBatch(id: string, how: (batch: Batch) => Partial<Batch>): void {
@@ -62,8 +69,10 @@ export async function startBatch(axes: readonly BatchAxis[]): Promise<void> {
   const { doc } = tab.history;
   const id = freshId().slice(0, 12);
   const title = tab.name ?? titleOf(doc);
-  const cells = cellsOf(axes).map((cell, i): BatchCell => ({ ...cell, run: `batch-${id}-${i + 1}`, status: 'sending', pictures: [] }));
-  useBatches.setState(({ batches }) => ({ batches: [{ id, title, axes, cells, stopped: false }, ...batches].slice(0, KEPT) }));
+  const cells = cellsOf(axes).map((cell, i): BatchCell => ({ ...cell, run: runOfCell(id, i), status: 'sending', pictures: [] }));
+  useBatches.setState(({ batches }) => ({
+    batches: [{ id, title, axes, cells, stopped: false, followed: true }, ...batches].slice(0, KEPT),
+  }));
   show({ kind: 'batch', id });
   const following = followInOrder(id);
   await submitAll(id, doc);
@@ -122,7 +131,42 @@ function isSent(id: string, run: string): Promise<boolean> {
   });
 }
 
+/** Asks for what became of a batch of an earlier window. `pictures`: also of runs that ended long ago. */
+export async function resumeBatch(id: string, pictures: boolean): Promise<void> {
+  const batch = batchOf(id);
+  if (batch === undefined) return;
+  changeBatch(id, () => ({ followed: true }));
+  for (const cell of batch.cells) {
+    const isLeft = !batch.followed && !isCellOver(cell);
+    const isUnseen = pictures && cell.status === 'done' && cell.pictures.length === 0;
+    if (isLeft || isUnseen) await followCell(id, cell.run);
+  }
+}
+
 async function followCell(id: string, run: string): Promise<void> {
+  const known = await askFor(run);
+  const isOver = known === null || ['done', 'failed', 'cancelled'].includes(known.status);
+  if (!isOver) await watch(id, run);
+  const last = isOver ? known : await askFor(run);
+  changeCell(id, run, last === null ? { status: 'cancelled' } : ended(last, id));
+}
+
+const AGAIN_MILLISECONDS = 2000;
+
+/** null if it is not known any more; a server that does not answer is asked again. */
+async function askFor(run: string): Promise<Run | null> {
+  for (;;) {
+    try {
+      return await api.run(run);
+    } catch (error) {
+      if (error instanceof ApiError) return null;
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MILLISECONDS));
+    }
+  }
+}
+
+/** Shows the work in progress until the run is over. */
+async function watch(id: string, run: string): Promise<void> {
   let live: string | undefined;
   await new Promise<void>((resolve) => {
     const stop = followRun(run, {
@@ -142,8 +186,6 @@ async function followCell(id: string, run: string): Promise<void> {
       },
     });
   });
-  const found = await api.run(run).catch(() => null);
-  changeCell(id, run, found === null ? { status: 'cancelled' } : ended(found, id));
   if (live !== undefined) URL.revokeObjectURL(live);
 }
 

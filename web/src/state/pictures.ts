@@ -3,8 +3,7 @@ import { setInput } from '../document/edits/links';
 import { addNode } from '../document/edits/nodes';
 import { get } from '../document/json';
 import { asLink, type Doc, type Point } from '../document/model';
-import type { Mask } from '../document/painting/mask';
-import { transparencyOf } from '../document/painting/mask';
+import { type Mask, maskOfPixels, transparencyOf } from '../document/painting/mask';
 import { FOLDER, paintedName } from '../document/painting/names';
 import { loaderIn, type PaintTarget, type Picture, pictureInputOf } from '../document/picture';
 import { HEAD_BYTES, refusalOf } from '../document/sniff';
@@ -222,17 +221,21 @@ function encoded(canvas: HTMLCanvasElement): Promise<Blob> {
 
 export const MOST_PAINTED = 64_000_000;
 
-/** A picture of the input folder and the pixels of its transparency. Raises Error. */
-export async function openToPaint(file: string): Promise<{ picture: HTMLImageElement; pixels: ImageData }> {
-  const [picture, alpha] = await Promise.all([loadPicture(inputAddress(file, 'rgb')), loadPicture(inputAddress(file, 'a'))]);
-  const { naturalWidth: width, naturalHeight: height } = picture;
+/**
+ * A picture of the input folder, to be seen without its transparency, and the mask that this is. Raises Error.
+ * What the browser can read itself is not made anew by the server, which takes seconds for large pictures.
+ */
+export async function openToPaint(file: string): Promise<{ picture: HTMLImageElement; mask: Mask }> {
+  const plain = await loadPicture(inputAddress(file)).catch(() => loadPicture(inputAddress(file, 'rgba')));
+  const { naturalWidth: width, naturalHeight: height } = plain;
   if (width * height > MOST_PAINTED) {
     throw new Error(`${file} has ${width} × ${height} pixels; at most ${MOST_PAINTED / 1e6} million can be painted on`);
   }
   const canvas = Object.assign(document.createElement('canvas'), { width, height });
   const context = canvas.getContext('2d', { willReadFrequently: true })!;
-  context.drawImage(alpha, 0, 0);
-  return { picture, pixels: context.getImageData(0, 0, width, height) };
+  context.drawImage(plain, 0, 0);
+  const mask = maskOfPixels(canvas, context.getImageData(0, 0, width, height).data);
+  return { picture: mask.isEmpty() ? plain : await loadPicture(inputAddress(file, 'rgb')), mask };
 }
 
 // ------------------------------------------------------------------------------------------------ copying

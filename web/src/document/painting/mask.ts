@@ -1,5 +1,5 @@
 /** A mask being painted: one byte a pixel, 0 keeps the picture, 255 has it redrawn. It is large, so it is changed in place. */
-import type { Size } from '../viewport';
+import type { Size, Viewport } from '../viewport';
 
 /** Whole pixels. */
 export interface Area extends Size {
@@ -28,7 +28,7 @@ export class Mask implements Size {
 }
 
 /** From pixels as a canvas gives them: what is transparent is painted. */
-export function maskOfPixels(size: Size, rgba: Uint8ClampedArray): Mask {
+export function maskOfPixels(size: Size, rgba: ArrayLike<number>): Mask {
   const mask = new Mask(size.width, size.height);
   for (let i = 0; i < mask.data.length; i++) mask.data[i] = PAINTED - rgba[4 * i + 3]!;
   return mask;
@@ -41,13 +41,30 @@ export function transparencyOf(mask: Mask): Uint8ClampedArray<ArrayBuffer> {
   return rgba;
 }
 
-/** Pixels that show a part of the mask in a colour. */
-export function tinted(mask: Mask, area: Area, color: readonly [number, number, number]): Uint8ClampedArray<ArrayBuffer> {
-  const rgba = new Uint8ClampedArray(4 * area.width * area.height);
-  for (let y = 0, to = 0; y < area.height; y++) {
-    for (let from = (area.y + y) * mask.width + area.x, end = from + area.width; from < end; from++, to += 4) {
-      rgba.set(color, to);
-      rgba[to + 3] = mask.data[from]!;
+/** The part of a stage on which an area of the mask is seen; null if it is out of sight. */
+export function seenOn(stage: Size, view: Viewport, area: Area): Area | null {
+  const x = Math.max(0, Math.floor(view.x + area.x * view.scale));
+  const y = Math.max(0, Math.floor(view.y + area.y * view.scale));
+  const right = Math.min(Math.floor(stage.width), Math.ceil(view.x + (area.x + area.width) * view.scale));
+  const bottom = Math.min(Math.floor(stage.height), Math.ceil(view.y + (area.y + area.height) * view.scale));
+  return right > x && bottom > y ? { x, y, width: right - x, height: bottom - y } : null;
+}
+
+/** Pixels of a part of the stage that show the mask in a colour: what this takes depends on the screen, not on the picture. */
+export function tinted(mask: Mask, view: Viewport, part: Area, color: readonly [number, number, number]): Uint8ClampedArray<ArrayBuffer> {
+  const rgba = new Uint8ClampedArray(4 * part.width * part.height);
+  const columns = Int32Array.from({ length: part.width }, (_, i) => Math.floor((part.x + i + 0.5 - view.x) / view.scale));
+  const [red, green, blue] = color;
+  for (let y = 0, to = 0; y < part.height; y++) {
+    const row = Math.floor((part.y + y + 0.5 - view.y) / view.scale);
+    const isIn = row >= 0 && row < mask.height;
+    for (let x = 0; x < part.width; x++, to += 4) {
+      const column = columns[x]!;
+      if (!isIn || column < 0 || column >= mask.width) continue;
+      rgba[to] = red;
+      rgba[to + 1] = green;
+      rgba[to + 2] = blue;
+      rgba[to + 3] = mask.data[row * mask.width + column]!;
     }
   }
   return rgba;

@@ -1,10 +1,19 @@
 /** The pictures of a batch, in a grid with the values beside it. */
 import { CircleAlert, FolderOpen, Play, SlidersHorizontal, Square } from 'lucide-react';
-import { type CSSProperties, type ReactElement, useState } from 'react';
+import { type CSSProperties, type ReactElement, useEffect, useState } from 'react';
 import type { Json } from '../../document/json';
 import { smallAddress } from '../../network/pictures';
 import { openRun } from '../../state/actions';
-import { type Batch, type BatchAxis, type BatchCell, cancelBatch, isCellOver, takeValues, useBatches } from '../../state/batches';
+import {
+  type Batch,
+  type BatchAxis,
+  type BatchCell,
+  cancelBatch,
+  isCellOver,
+  resumeBatch,
+  takeValues,
+  useBatches,
+} from '../../state/batches';
 import { type Dialog, show } from '../../state/editor';
 import { Act, type Action, Studio } from './Studio';
 
@@ -13,16 +22,18 @@ const SIZES = [96, 144, 208, 288, 400, 560] as const;
 export function BatchGrid({ dialog }: { readonly dialog: Extract<Dialog, { kind: 'batch' }> }): ReactElement | null {
   const batch = useBatches(({ batches }) => batches.find((one) => one.id === dialog.id));
   const [zoom, setZoom] = useState(2);
+  useEffect(() => void resumeBatch(dialog.id, true), [dialog.id]);
   if (batch === undefined) return null;
   const over = batch.cells.filter(isCellOver).length;
   const failed = batch.cells.filter((cell) => cell.status === 'failed').length;
+  const cancelled = batch.cells.filter((cell) => cell.status === 'cancelled').length;
   const size = (by: number): void => setZoom((now) => Math.max(0, Math.min(SIZES.length - 1, now + by)));
   const again: Action = { label: 'Another batch', keys: ['N'], icon: <Play size={13} />, run: () => show({ kind: 'vary' }) };
   const stop: Action = {
     label: 'Cancel the rest',
     keys: ['Mod+.'],
     icon: <Square size={13} />,
-    disabled: over === batch.cells.length || batch.stopped,
+    disabled: over === batch.cells.length,
     run: () => void cancelBatch(batch.id),
   };
   const zooms: readonly Action[] = [
@@ -32,7 +43,7 @@ export function BatchGrid({ dialog }: { readonly dialog: Extract<Dialog, { kind:
   return (
     <Studio
       title={`Batch of ${batch.title}`}
-      note={`${over} of ${batch.cells.length}${failed > 0 ? `, ${failed} failed` : ''}${batch.stopped ? ', cancelled' : ''}`}
+      note={`${over} of ${batch.cells.length}${failed > 0 ? `, ${failed} failed` : ''}${cancelled > 0 ? `, ${cancelled} cancelled` : ''}`}
       actions={[again, stop, ...zooms]}
       onClose={() => show(null)}
       bar={

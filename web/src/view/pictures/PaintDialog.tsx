@@ -16,7 +16,7 @@ import {
 } from 'lucide-react';
 import { type ReactElement, useEffect, useLayoutEffect, useRef, useState } from 'react';
 import { LARGEST, resized, SMALLEST } from '../../document/painting/brush';
-import { type Area, fill, invert, maskOfPixels, PAINTED, tinted } from '../../document/painting/mask';
+import { type Area, fill, invert, PAINTED, seenOn, tinted } from '../../document/painting/mask';
 import { Painting } from '../../document/painting/painting';
 import type { PaintTarget } from '../../document/picture';
 import { CRISP_FROM } from '../../document/viewport';
@@ -24,7 +24,7 @@ import { type Dialog, show } from '../../state/editor';
 import { openToPaint, savePainted } from '../../state/pictures';
 import { Act, type Action, Studio } from './Studio';
 import { type Settings, type Tool, useBrush } from './useBrush';
-import { useHands, useStage } from './useStage';
+import { lookingKeys, useHands, useStage } from './useStage';
 
 interface Opened {
   readonly picture: HTMLImageElement;
@@ -41,7 +41,7 @@ export function PaintDialog({ dialog }: { readonly dialog: Extract<Dialog, { kin
   useEffect(() => {
     let isWanted = true;
     openToPaint(target.file).then(
-      ({ picture, pixels }) => isWanted && setOpened({ picture, painting: new Painting(maskOfPixels(pixels, pixels.data)) }),
+      ({ picture, mask }) => isWanted && setOpened({ picture, painting: new Painting(mask) }),
       (error: unknown) => isWanted && setFault(error instanceof Error ? error.message : String(error)),
     );
     return () => {
@@ -70,10 +70,16 @@ function Painter({ target, opened }: { readonly target: PaintTarget; readonly op
 
   const draw = (area: Area | null): void => {
     if (area === null) return;
-    const pixels = new ImageData(tinted(painting.mask, area, TINT), area.width, area.height);
-    canvas.current!.getContext('2d')!.putImageData(pixels, area.x, area.y);
+    const part = seenOn(stage.room, stage.view, area);
+    if (part === null) return;
+    const pixels = new ImageData(tinted(painting.mask, stage.view, part, TINT), part.width, part.height);
+    canvas.current!.getContext('2d')!.putImageData(pixels, part.x, part.y);
   };
-  useLayoutEffect(() => draw(painting.mask.whole), [painting]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: all of it anew where it is looked at in another way; else only what changes
+  useLayoutEffect(() => {
+    canvas.current!.getContext('2d')!.clearRect(0, 0, stage.room.width, stage.room.height);
+    draw(painting.mask.whole);
+  }, [painting, stage.view, stage.room]);
   const edit = (area: Area | null, work: () => void): void => {
     if (area === null) return;
     painting.change(area, work);
@@ -164,8 +170,7 @@ function Painter({ target, opened }: { readonly target: PaintTarget; readonly op
       keys: ['O'],
       run: () => change({ opacity: settings.opacity > 0.75 ? 0.2 : settings.opacity + 0.2 }),
     },
-    { label: 'Zoom in', keys: ['+', '=', 'Shift++'], run: () => stage.zoom(1.25) },
-    { label: 'Zoom out', keys: ['-'], run: () => stage.zoom(0.8) },
+    ...lookingKeys(stage),
     ...hand.keys,
   ];
 
@@ -227,8 +232,14 @@ function Painter({ target, opened }: { readonly target: PaintTarget; readonly op
           style={{ width, height, transform: `translate(${x}px, ${y}px) scale(${scale})` }}
         >
           <img src={picture.src} alt={target.file} width={width} height={height} draggable={false} />
-          <canvas ref={canvas} className="mask-layer" width={width} height={height} style={{ opacity: settings.opacity }} />
         </div>
+        <canvas
+          ref={canvas}
+          className="mask-layer"
+          width={stage.room.width}
+          height={stage.room.height}
+          style={{ opacity: settings.opacity }}
+        />
         <svg className="outline" aria-hidden="true">
           <polygon ref={hand.outline} />
         </svg>
@@ -281,7 +292,11 @@ function useSettings(width: number, height: number): [Settings, (change: (now: S
     ...kept(),
   }));
   useEffect(() => {
-    localStorage.setItem('brush', JSON.stringify({ hardness: settings.hardness, opacity: settings.opacity }));
+    try {
+      localStorage.setItem('brush', JSON.stringify({ hardness: settings.hardness, opacity: settings.opacity }));
+    } catch {
+      // a browser that keeps nothing begins with the same brush each time
+    }
   }, [settings.hardness, settings.opacity]);
   return [settings, setSettings];
 }

@@ -1,6 +1,6 @@
 /** A dialog that fills the window, with a bar of actions; each action has keys of its own. */
-import { X } from 'lucide-react';
-import { type KeyboardEvent, type ReactElement, type ReactNode, useEffect, useRef } from 'react';
+import { Keyboard, X } from 'lucide-react';
+import { type KeyboardEvent, type ReactElement, type ReactNode, useEffect, useRef, useState } from 'react';
 import { keyName, pressed } from '../../gestures/keys';
 import './pictures.css';
 
@@ -24,6 +24,9 @@ interface Props {
 
 export function Studio({ title, note, actions, bar, onClose, children }: Props): ReactElement {
   const element = useRef<HTMLDialogElement>(null);
+  const [help, setHelp] = useState(false);
+  const helping: Action = { label: 'Keys', keys: ['?', 'Shift+?'], icon: <Keyboard size={16} />, on: help, run: () => setHelp(!help) };
+  const all = [...actions, helping];
   useEffect(() => {
     if (!element.current!.open) element.current!.showModal();
     element.current!.focus();
@@ -32,7 +35,7 @@ export function Studio({ title, note, actions, bar, onClose, children }: Props):
     event.stopPropagation();
     if (takesKey(event)) return;
     const names = pressed(event.nativeEvent);
-    const found = actions.find((action) => action.keys.some((keys) => names.includes(keys)));
+    const found = all.find((action) => action.keys.some((keys) => names.includes(keys)));
     if (found === undefined) return;
     event.preventDefault();
     if (found.disabled !== true) found.run();
@@ -46,19 +49,41 @@ export function Studio({ title, note, actions, bar, onClose, children }: Props):
       onKeyDown={onKey}
       onCancel={(event) => {
         event.preventDefault();
-        onClose();
+        if (help) setHelp(false);
+        else onClose();
       }}
     >
       <header className="studio-bar">
         <h2 title={title}>{title}</h2>
         {note !== undefined && <small>{note}</small>}
         {bar}
+        <Act action={helping} />
         <button type="button" className="tool" aria-label="Close" title="Close (Escape)" onClick={onClose}>
           <X size={16} />
         </button>
       </header>
       {children}
+      {help && <Keys actions={all} />}
     </dialog>
+  );
+}
+
+function Keys({ actions }: { readonly actions: readonly Action[] }): ReactElement {
+  return (
+    <aside className="studio-keys" aria-label="Keys">
+      <dl>
+        {actions
+          .filter((action) => action.keys.length > 0)
+          .map((action) => (
+            <div key={action.label}>
+              <dt>{action.label}</dt>
+              <dd>
+                <kbd>{keyName(action.keys[0]!)}</kbd>
+              </dd>
+            </div>
+          ))}
+      </dl>
+    </aside>
   );
 }
 

@@ -23,7 +23,7 @@ import { currentCatalog, type Dialog, show, tell } from '../../state/editor';
 import { copyPicture, loadWorkflowOf, paintOn, sendToInput, workflowOf } from '../../state/pictures';
 import { Facts } from './Facts';
 import { Act, type Action, Studio } from './Studio';
-import { type Stage, useHands, useStage } from './useStage';
+import { lookingKeys, type Stage, useHands, useStage } from './useStage';
 
 type Mode = 'one' | 'slider' | 'beside';
 
@@ -86,15 +86,11 @@ export function Viewer({ dialog }: { readonly dialog: Extract<Dialog, { kind: 'v
     { label: 'How it was made', keys: ['I'], icon: <Info size={16} />, on: info, run: () => setInfo(!info) },
   ];
   const unseen: readonly Action[] = [
-    { label: 'Zoom in', keys: ['+', '=', 'Shift++'], run: () => stage.zoom(1.25) },
-    { label: 'Zoom out', keys: ['-'], run: () => stage.zoom(0.8) },
+    ...lookingKeys(stage),
     { label: 'First', keys: ['Home'], run: () => setAt(0) },
     { label: 'Last', keys: ['End'], run: () => setAt(pictures.length - 1) },
     { label: 'Compare with the one before', keys: ['Shift+ArrowLeft'], run: () => goOther(-1) },
     { label: 'Compare with the next', keys: ['Shift+ArrowRight'], run: () => goOther(1) },
-    { label: 'Move left', keys: ['A'], run: () => stage.pan([80, 0]) },
-    { label: 'Up', keys: ['ArrowUp'], run: () => stage.pan([0, 80]) },
-    { label: 'Down', keys: ['ArrowDown'], run: () => stage.pan([0, -80]) },
   ];
   const group = (actions: readonly Action[]): ReactElement => (
     <span className="studio-group">

@@ -2,8 +2,11 @@
 import { type PointerEvent, type RefObject, useCallback, useEffect, useLayoutEffect, useRef, useState } from 'react';
 import type { Point } from '../../document/model';
 import { centred, fitted, inSight, panned, pinched, type Size, type Viewport, zoomedAt } from '../../document/viewport';
+import type { Action } from './Studio';
 
 export interface Stage {
+  /** how much room there is */
+  readonly room: Size;
   readonly element: RefObject<HTMLDivElement | null>;
   readonly view: Viewport;
   readonly fit: () => void;
@@ -18,6 +21,7 @@ const WHEEL = 0.0015;
 export function useStage(width: number, height: number): Stage {
   const element = useRef<HTMLDivElement>(null);
   const [view, setView] = useState<Viewport>({ x: 0, y: 0, scale: 1 });
+  const [size, setSize] = useState<Size>({ width: 1, height: 1 });
   const fits = useRef(true);
   const room = useCallback((): Size => ({ width: element.current?.clientWidth || 1, height: element.current?.clientHeight || 1 }), []);
   const fit = useCallback(() => {
@@ -40,10 +44,14 @@ export function useStage(width: number, height: number): Stage {
 
   useLayoutEffect(() => {
     fit();
-    const watcher = new ResizeObserver(() => fits.current && fit());
+    setSize(room());
+    const watcher = new ResizeObserver(() => {
+      setSize(room());
+      if (fits.current) fit();
+    });
     watcher.observe(element.current!);
     return () => watcher.disconnect();
-  }, [fit]);
+  }, [fit, room]);
 
   useEffect(() => {
     const stage = element.current!;
@@ -56,7 +64,22 @@ export function useStage(width: number, height: number): Stage {
     return () => stage.removeEventListener('wheel', onWheel);
   }, [zoom]);
 
-  return { element, view, fit, actual, zoom, pan, move };
+  return { room: size, element, view, fit, actual, zoom, pan, move };
+}
+
+const STEP = 80;
+
+/** What the keyboard does on every stage. */
+export function lookingKeys(stage: Stage): readonly Action[] {
+  const pan = (label: string, key: string, by: Point): Action => ({ label, keys: [`Alt+${key}`], run: () => stage.pan(by) });
+  return [
+    { label: 'Zoom in', keys: ['+', '=', 'Shift++'], run: () => stage.zoom(1.25) },
+    { label: 'Zoom out', keys: ['-'], run: () => stage.zoom(0.8) },
+    pan('Move left', 'ArrowLeft', [STEP, 0]),
+    pan('Move right', 'ArrowRight', [-STEP, 0]),
+    pan('Move up', 'ArrowUp', [0, STEP]),
+    pan('Move down', 'ArrowDown', [0, -STEP]),
+  ];
 }
 
 function placeIn(stage: Element, event: { readonly clientX: number; readonly clientY: number }): Point {
