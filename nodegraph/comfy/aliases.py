@@ -98,6 +98,7 @@ _TABLE: Final = (
     ),
     _alias("CLIPSetLastLayer", "CLIPSkip", "clip stop_at_clip_layer=stop_at:int", "clip"),
     _alias("EmptyLatentImage", "EmptyLatent", "width:int height:int batch_size=batch:int", "latent"),
+    _alias("EmptySD3LatentImage", "EmptyLatent", "width:int height:int batch_size=batch:int", "latent"),
     _alias("KSampler", "KSampler", _SAMPLING, "latent", only_ours="eta variation_seed variation_strength"),
     _alias("VAEDecode", "VAEDecode", "samples=latent vae", "image"),
     _alias("VAEEncode", "VAEEncode", "pixels=image vae", "latent"),

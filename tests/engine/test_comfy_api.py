@@ -253,6 +253,13 @@ def test_defaults_are_written_out_because_comfyui_wants_them() -> None:
     assert written["1"] == {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 128, "batch_size": 1}}
 
 
+def test_an_empty_latent_of_other_families_is_an_empty_latent_and_written_as_the_plain_one() -> None:
+    inputs = {"width": 64, "height": 96, "batch_size": 2}
+    document = from_api({"1": {"class_type": "EmptySD3LatentImage", "inputs": inputs}})
+    assert document.nodes["1"] == NodeEntry("EmptyLatent", {"width": 64, "height": 96, "batch": 2})
+    assert to_api(document, registry())["1"] == {"class_type": "EmptyLatentImage", "inputs": inputs}
+
+
 def test_notes_are_left_out_but_their_text_is_not() -> None:
     nodes = {"1": NodeEntry("Note", {"text": "a cat"}), "2": NodeEntry("CLIPEncode", {"text": Link("1", "str")})}
     written = to_api(Document(nodes), registry())

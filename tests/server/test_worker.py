@@ -224,6 +224,24 @@ def test_secrets_reach_nodes_and_nothing_that_is_told(tmp_path: Path) -> None:
     asyncio.run(work())
 
 
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_node_that_says_a_secret_is_not_quoted(tmp_path: Path, fails: bool) -> None:
+    async def work() -> None:
+        lines: list[str] = []
+        recorder = Recorder()
+        async with working(tmp_path, on_line=lines.append) as worker, asyncio.timeout(PATIENCE):
+            nodes: Nodes = {"s": ("trouble/Leak", {"name": "api_key", "fails": fails})}
+            outcome = await worker.run("a", submission(nodes, targets=("s",), secrets={"api_key": "correct horse", "other": "s"}), recorder)
+            while not any("the key is" in line for line in lines):
+                await asyncio.sleep(0.01)
+        assert outcome.status == ("failed" if fails else "done")
+        told = [repr(outcome), *map(repr, recorder.events), *lines]
+        assert not [text for text in told if "correct horse" in text]
+        assert sum("the key is <hidden>!" in text for text in told) >= 4
+
+    asyncio.run(work())
+
+
 def test_what_json_cannot_hold_is_told_in_some_form(tmp_path: Path) -> None:
     async def work() -> None:
         recorder = Recorder()

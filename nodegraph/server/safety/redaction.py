@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,10 +17,27 @@ from nodegraph.server.setup.config import ServeSettings
 from nodegraph.settings import Settings
 
 HIDDEN = "<hidden>"
+SHORTEST_SECRET: Final = 6
 PACKAGE: Final = Path(nodegraph.__file__).parent
 _SECRET = re.compile(
     r"(?i)(\b(?:[\w-]*token|secret|password|api[_-]?key|authorization|cookie)[\"']?\s*[=:]\s*[\"']?|\bbearer\s+)([^\s\"'&,;]+)"
 )
+
+
+def without(value: Any, secrets: Iterable[str]) -> Any:
+    """Plain data whose texts do not hold these secrets, not even as parts. A word of few characters is none: it would hide anything."""
+    known = sorted((secret for secret in secrets if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
+    return _without(value, known) if known else value
+
+
+def _without(value: Any, secrets: Sequence[str]) -> Any:
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, HIDDEN)
+        return value
+    if isinstance(value, Mapping):
+        return {key: _without(item, secrets) for key, item in value.items()}
+    return [_without(item, secrets) for item in value] if isinstance(value, list | tuple) else value
 
 
 class Redactor:

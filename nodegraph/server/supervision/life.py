@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from nodegraph.server.queue.model import LivePreview, Outcome, RunListener, Submission
+from nodegraph.server.safety.redaction import without
 from nodegraph.server.supervision.deaths import cause, memory_kills
 from nodegraph.server.supervision.spawning import lines, start_process
 from nodegraph.server.wire import link, settings_json
@@ -25,6 +26,7 @@ from nodegraph.settings import Settings
 log = logging.getLogger(__name__)
 
 LINES_KEPT: Final = 200
+SECRETS_KEPT: Final = 100
 LAST_WORDS: Final = 1.0
 """seconds in which what a process sent before its end is still read"""
 
@@ -76,6 +78,8 @@ class Life:
         self._on_line = on_line
         self._last_lines: deque[str] = deque(maxlen=LINES_KEPT)
         self._board = new_board()
+        self._secrets: deque[str] = deque(maxlen=SECRETS_KEPT)
+        """that runs of this process were given: a node may say them in a fault, print them or show them"""
         self._replies: dict[int, asyncio.Future[Any]] = {}
         self._numbers = itertools.count(1)
         self._heard = time.monotonic()
@@ -211,6 +215,7 @@ class Life:
         """Run to the end, of the run or of the process. document: the submission's, written. Raises NotBegun."""
         if self.ended.done():
             raise NotBegun(self.ended.result())
+        self._secrets.extend(set(submission.secrets.values()).difference(self._secrets))
         targets = list(submission.targets) if submission.targets is not None else None
         asked = {
             "targets": targets,
@@ -267,7 +272,8 @@ class Life:
                 preview = LivePreview(job.id, data["node"], data["width"], data["height"], frame.binary)
                 self._tell(job.listener.on_preview, preview)
             case "finished" if job is not None and job.id == data["job"] and not job.finished.done():
-                job.finished.set_result(Outcome(data["status"], data["outputs"], data.get("error"), seconds=data["seconds"]))
+                outputs, error = without((data["outputs"], data.get("error")), self._secrets)
+                job.finished.set_result(Outcome(data["status"], outputs, error, seconds=data["seconds"]))
 
     def _take_reply(self, data: Mapping[str, Any]) -> None:
         future = self._replies.get(data["id"])
@@ -279,6 +285,7 @@ class Life:
             future.set_result(data["value"])
 
     def _take_events(self, job: RunningJob, events: Sequence[Mapping[str, Any]]) -> None:
+        events = without(events, self._secrets)
         begun = next((event for event in reversed(events) if event["event"] == "node_started"), None)
         if begun is not None:
             job.node, job.since = begun["node"], time.time()
@@ -291,7 +298,8 @@ class Life:
             log.exception("a listener failed")
 
     async def _read_lines(self, stream: asyncio.StreamReader) -> None:
-        async for line in lines(stream):
+        async for told in lines(stream):
+            line = without(told, self._secrets)
             self._last_lines.append(line)
             self._tell(self._on_line, line)
 

@@ -132,6 +132,19 @@ def secret(ctx: Context, name: str) -> int:
     return len(ctx.secret(name) or "")
 
 
+@node("trouble/Leak", category="trouble", cached=False)
+def leak(ctx: Context, name: str, fails: bool = True) -> int:
+    """Say a secret in every way there is."""
+    told = f"the key is {ctx.secret(name)}!"
+    print(told, flush=True)
+    ctx.log(told)
+    ctx.progress(1, 2, told)
+    ctx.show("text", text=told)
+    if fails:
+        raise RuntimeError(told)
+    return 0
+
+
 @node("trouble/Late", category="trouble", cached=False)
 def late(ctx: Context, a: int) -> int:
     """Leave a thread behind that goes on talking."""
