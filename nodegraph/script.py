@@ -42,7 +42,8 @@ def to_script(document: Document) -> str:
     """A program that runs the workflow. Where nodes lie on the canvas is left out. Whatever texts a workflow has, they stay texts in it."""
     names = _names(document)
     rest = {key: value for key, value in document.rest.items() if value and key != "groups"}
-    parts = [f"    {key!r}: {_literal(value, 8 + len(key))},\n" for key, value in {**rest, "meta": document.meta}.items() if value]
+    more = {**rest, "subgraphs": {id: subgraph.to_json() for id, subgraph in document.subgraphs.items()}, "meta": document.meta}
+    parts = [f"    {key!r}: {_literal(value, 8 + len(key))},\n" for key, value in more.items() if value]
     lines = [_title(document), _HEAD]
     done: set[str] = set()
     for id in _ordered(document):

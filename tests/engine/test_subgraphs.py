@@ -33,6 +33,7 @@ from nodegraph.errors import (
 from nodegraph.graph import upgrade_document
 from nodegraph.overrides import apply_overrides, parse_override
 from nodegraph.registry import BrokenPack, Registry
+from nodegraph.script import to_script
 from nodegraph.subgraphs import MAX_DEPTH, entry_at, flatten
 
 Nodes = Mapping[str, tuple[str, Mapping[str, Any]]]
@@ -387,10 +388,10 @@ def test_copies_of_copies_are_counted_before_they_are_made(toys: Harness) -> Non
     subgraphs = {"d0": definition({"1": ("Add", {"a": 1})}, {"r": link("1.int")})}
     for i in range(1, 50):
         subgraphs[f"d{i}"] = definition({f"n{k}": (f"subgraph/d{i - 1}", {}) for k in range(10)}, {"r": link("n0.r")})
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(GraphTooLarge, match="written out"):
         toys.check(workflow({"x": ("subgraph/d49", {})}, **subgraphs))
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
 
 
 def test_links_that_only_lead_through_subgraphs_in_a_circle_are_told(toys: Harness) -> None:
@@ -407,9 +408,9 @@ def test_a_long_row_of_subgraphs_that_hand_on_takes_linear_time(toys: Harness) -
     nodes |= {"1": ("subgraph/t", {"v": link("0.int")})}
     nodes |= {str(i): ("subgraph/t", {"v": link(f"{i - 1}.o")}) for i in range(2, 3000)}
     nodes |= {f"s{i}": ("Show", {"value": link(f"{i}.o")}) for i in range(1, 3000)}
-    begin = time.perf_counter()
+    begin = time.process_time()
     graph = toys.check(workflow(nodes, t=through))
-    assert time.perf_counter() - begin < 3
+    assert time.process_time() - begin < 3
     assert graph.nodes["s2999"].links["value"] == Link("0", "int")
 
 
@@ -485,6 +486,13 @@ def test_api_json_is_written_without_subgraphs(registry: Registry) -> None:
     found = to_api(workflow(USED, add=ADD), registry)
     assert found["x/1"] == {"class_type": "Add", "inputs": {"a": 3, "b": 4}}
     assert found["show"]["inputs"]["value"] == ["x/1", 0]
+
+
+def test_a_python_program_has_the_subgraphs_too(toys: Harness) -> None:
+    program = to_script(workflow(USED, add=ADD))
+    names: dict[str, Any] = {"__name__": "not run"}
+    exec(program.partition("if __name__")[0].replace("import nodegraph", ""), names)
+    assert toys.run(parse_document(names["workflow"])).text("show") == "7"
 
 
 # ------------------------------------------------------------------------------------------------ values from outside

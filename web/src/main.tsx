@@ -8,6 +8,7 @@ import { start } from './state/actions';
 import { attachAutorun } from './state/autorun';
 import { startBatches } from './state/batchMemory';
 import { keepThumbnails } from './state/files';
+import { loadMine } from './state/mine';
 import { startPreferences } from './state/preferences';
 import { App } from './view/App';
 import { Catcher } from './view/Catcher';
@@ -24,4 +25,4 @@ createRoot(document.getElementById('root')!).render(
   </StrictMode>,
 );
 keepThumbnails();
-void start();
+void start().then(loadMine);

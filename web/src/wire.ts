@@ -235,6 +235,10 @@ export interface KeptWorkflow {
   readonly warnings?: readonly string[];
 }
 
+export interface MyNodes {
+  readonly nodes: readonly KeptWorkflow[];
+}
+
 export interface Version {
   readonly version: number;
   readonly modified: number;

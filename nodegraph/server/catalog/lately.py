@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, Generic, TypeVar
 
+from nodegraph.document import parse_document
 from nodegraph.errors import NodegraphError
 from nodegraph.files import Files
 from nodegraph.literals import check_value
 from nodegraph.registry import Registry
 from nodegraph.schema import InputSpec
+from nodegraph.subgraphs import flatten
 
 T = TypeVar("T")
 
@@ -60,7 +62,9 @@ def _key(data: bytes) -> bytes:
 
 
 def _named_files(document: Mapping[str, Any], registry: Registry) -> list[tuple[InputSpec, Any]]:
-    active = [node for node in document["nodes"].values() if node.get("mode", "active") == "active"]
+    flat = flatten(parse_document(document), registry).document if document.get("subgraphs") else None
+    nodes = document["nodes"].values() if flat is None else flat.to_json()["nodes"].values()
+    active = [node for node in nodes if node.get("mode", "active") == "active"]
     specs = [(registry.specs[node["type"]], node.get("inputs", {})) for node in active]
     found = [(spec.inputs[name], inputs[name]) for spec, inputs in specs for name in spec.named_files if name in inputs]
     return [(input, value) for input, value in found if type(value) is not dict]

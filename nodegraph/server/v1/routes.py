@@ -15,6 +15,7 @@ from nodegraph.server.v1.binding import bind
 from nodegraph.server.v1.docs_desk import DocsDesk
 from nodegraph.server.v1.library import Library
 from nodegraph.server.v1.metrics import MetricsDesk
+from nodegraph.server.v1.my_nodes_desk import MyNodesDesk
 from nodegraph.server.v1.nodes_desk import NodesDesk
 from nodegraph.server.v1.operation import operations_of
 from nodegraph.server.v1.reading import Reader
@@ -24,7 +25,19 @@ from nodegraph.server.v1.templates import Templates
 from nodegraph.server.v1.why_desk import WhyDesk
 from nodegraph.server.v1.workflows_desk import TemplatesDesk, WorkflowsDesk
 
-DESKS: Final = (RunsDesk, StreamsDesk, WhyDesk, QueueDesk, NodesDesk, WorkflowsDesk, TemplatesDesk, AssetsDesk, MetricsDesk, DocsDesk)
+DESKS: Final = (
+    RunsDesk,
+    StreamsDesk,
+    WhyDesk,
+    QueueDesk,
+    NodesDesk,
+    WorkflowsDesk,
+    MyNodesDesk,
+    TemplatesDesk,
+    AssetsDesk,
+    MetricsDesk,
+    DocsDesk,
+)
 OPERATIONS: Final = tuple(operation for desk in DESKS for operation in operations_of(desk))
 
 
@@ -49,4 +62,5 @@ def desks_in(state: Path, files: Files) -> list[object]:
     library, templates = Library(state / "workflows"), Templates()
     reader, index = Reader(library, templates), AssetIndex(state / "assets.db", files)
     made: list[object] = [RunsDesk(reader), StreamsDesk(), WhyDesk(), QueueDesk(), NodesDesk(reader)]
-    return [*made, WorkflowsDesk(library, reader), TemplatesDesk(templates), AssetsDesk(index, files), MetricsDesk(), DocsDesk()]
+    made += [WorkflowsDesk(library, reader), MyNodesDesk(Library(state / "nodes"), reader)]
+    return [*made, TemplatesDesk(templates), AssetsDesk(index, files), MetricsDesk(), DocsDesk()]

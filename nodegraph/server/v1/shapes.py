@@ -119,6 +119,11 @@ class KeptWorkflow(Kept):
     """What could not be carried over from the format it was given in."""
 
 
+class MyNodes(TypedDict):
+    nodes: list[KeptWorkflow]
+    """Each a workflow of one node that stands for a subgraph."""
+
+
 class Version(TypedDict):
     version: int
     modified: float

@@ -12,6 +12,7 @@ import type { Point } from '../document/model';
 import { partnerOf } from '../document/search';
 import { change, currentCatalog, currentDoc, type Palette, perform, select, tell, useEditor } from '../state/editor';
 import { boxesOf, endOfEdge, type FlowGroup, type FlowNode } from '../state/flow';
+import { exposeByDrop } from '../state/inside';
 
 type Nodes = readonly (FlowNode | FlowGroup)[];
 
@@ -185,6 +186,7 @@ function refuse(loose: NonNullable<Palette['loose']>, id: string, handle: string
 }
 
 function connectToNode(loose: NonNullable<Palette['loose']>, id: string): void {
+  if (exposeByDrop(loose, id)) return;
   const catalog = currentCatalog();
   const spec = catalog.spec(get(currentDoc().nodes, id)?.type ?? '');
   const partner = spec && partnerOf(spec, loose, catalog);

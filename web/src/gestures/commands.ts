@@ -28,6 +28,7 @@ import { importFile } from '../state/imports';
 import { CANVAS_COMMANDS } from './canvasCommands';
 import { type Command, canvas, command } from './command';
 import { MOVES } from './moving';
+import { SUBGRAPH_COMMANDS } from './subgraphCommands';
 
 /** Where the pointer is on the canvas. */
 export function pointerPlace(): Point {
@@ -152,6 +153,7 @@ export const COMMANDS: readonly Command[] = [
   command('export-script', 'Export as a Python script', 'File', '', () => void exportScript()),
   command('api', 'Documentation of the API', 'View', '', () => void window.open('api/v1/docs', '_blank', 'noopener')),
   ...CANVAS_COMMANDS,
+  ...SUBGRAPH_COMMANDS,
   ...MOVES,
 ];
 

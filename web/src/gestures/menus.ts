@@ -2,11 +2,12 @@
 import { disconnect, resetInput } from '../document/edits/links';
 import { removeReroute } from '../document/edits/reroutes';
 import { get } from '../document/json';
-import { asLink, type Link } from '../document/model';
+import { asLink, definitionOf, type Link, type NodeEntry } from '../document/model';
 import { run } from '../state/actions';
 import { change, currentCatalog, currentDoc, perform, select, selectedNodes } from '../state/editor';
 import { endOfEdge } from '../state/flow';
 import { showInfo } from '../state/info';
+import { currentLevel, expose } from '../state/inside';
 import type { OpenMenu } from '../state/menu';
 import { openQuick } from '../state/quick';
 import { looseEnd } from './canvas';
@@ -95,6 +96,7 @@ function selectionItems(): MenuItem[] {
     by('run-here', 'Run to here'),
     LINE,
     by('group', 'Group in a frame'),
+    by('subgraph'),
     alignItems(),
     looks(undefined),
     LINE,
@@ -126,8 +128,14 @@ function nodeItems(id: string, input: string | null): MenuItem[] {
     LINE,
     ...ENDING(),
     by('group', 'Group in a frame'),
+    ...subgraphItems(entry),
     ...DELETING(),
   ];
+}
+
+function subgraphItems(entry: NodeEntry | undefined): MenuItem[] {
+  if (definitionOf(entry) === null) return [by('subgraph'), LINE];
+  return [LINE, ...['inside', 'unpack', 'independent', 'publish'].map((id) => by(id)), LINE];
 }
 
 /** A widget becomes an input by being connected, and an input a widget again by being cut off: its value was held. */
@@ -139,6 +147,7 @@ function inputItems(id: string, input: string): MenuItem[] {
   const found: MenuItem[] = [{ kind: 'title', label: input.replaceAll('_', ' ') }];
   found.push(act('Connect to…', () => openQuick({ kind: 'connect', node: id, input })));
   found.push(act('Feed from a new node…', () => feed(id, input)));
+  if (currentLevel() !== null && !linked) found.push(act('Make it an input of the subgraph', () => expose(id, input)));
   if (linked) found.push(act(spec.widget === undefined ? 'Disconnect' : 'Back to a widget', () => cut(id, input)));
   else if (spec.widget !== undefined) found.push(act('Back to the default', () => perform('Reset', (edit) => resetInput(edit, id, input))));
   return [...found, LINE];

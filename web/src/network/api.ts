@@ -8,6 +8,7 @@ import type {
   Explanation,
   Kept,
   KeptList,
+  MyNodes,
   OneTemplate,
   Queue,
   Run,
@@ -96,6 +97,15 @@ export const api = {
     const headers: Record<string, string> = etag === null ? { 'If-None-Match': '*' } : { 'If-Match': etag };
     return call('PUT', `${BASE}/workflows/${part(name)}`, { body: { workflow: doc }, headers });
   },
+
+  /** Nodes of one's own: each a workflow of one node, with its subgraphs. */
+  mine: async (): Promise<readonly { name: string; doc: Doc }[]> =>
+    (await call<MyNodes>('GET', `${BASE}/my-nodes`)).nodes.map((one) => ({
+      name: one.name,
+      doc: checkDocument(one.workflow as JsonObject),
+    })),
+  keepMine: (name: string, doc: Doc): Promise<Kept> => call('PUT', `${BASE}/my-nodes/${part(name)}`, { body: { workflow: doc } }),
+  forgetMine: (name: string): Promise<null> => call('DELETE', `${BASE}/my-nodes/${part(name)}`),
 
   versions: async (name: string): Promise<Versions['versions']> =>
     (await call<Versions>('GET', `${BASE}/workflows/${part(name)}/versions`)).versions,

@@ -6,7 +6,8 @@ import type { Edit } from '../document/change';
 import { demandOf } from '../document/demand';
 import { setInput } from '../document/edits/links';
 import { get, type Json, parseJson } from '../document/json';
-import { asLink, checkDocument, type Doc, titleOf, writeDocument } from '../document/model';
+import { asLink, checkDocument, type Doc, titleOf, viewOf, writeDocument } from '../document/model';
+import { catalogAt } from '../document/subgraphs';
 import { ApiError, api } from '../network/api';
 import { claim, drafts } from '../network/drafts';
 import type { ErrorJson } from '../wire';
@@ -15,6 +16,7 @@ import {
   change,
   currentCatalog,
   currentDoc,
+  currentWhole,
   type EditorState,
   freshId,
   isDirty,
@@ -29,6 +31,7 @@ import {
   tell,
   useEditor,
 } from './editor';
+import { pathOf, prefixOf } from './levels';
 import { failRun, follow, type RunState, startRun, useRuns } from './runs';
 
 export function explain(error: unknown): ErrorJson {
@@ -138,14 +141,14 @@ function keepChecking(): void {
   const check = async (): Promise<void> => {
     running.abort();
     running = new AbortController();
-    const doc = currentDoc();
+    const doc = currentWhole();
     if (Object.keys(doc.nodes).length === 0) {
       change({ problems: [] });
       return;
     }
     try {
       const verdict = await api.check(doc, running.signal);
-      if (currentDoc() === doc) change({ problems: [...verdict.problems, ...verdict.left_out], online: true });
+      if (currentWhole() === doc) change({ problems: [...verdict.problems, ...verdict.left_out], online: true });
     } catch (error) {
       if ((error as Error).name !== 'AbortError' && !(error instanceof ApiError)) change({ online: false });
     }
@@ -171,9 +174,12 @@ export async function run(targets: readonly string[] | null = null, quiet = fals
   if (tab === undefined || Object.keys(tab.history.doc.nodes).length === 0) return;
   const { doc } = tab.history;
   const id = freshId();
-  startRun(tab.id, id, demandOf(doc, currentCatalog(), targets));
+  const { catalog, published } = useEditor.getState();
+  const roots = targets === null || pathOf(tab).length === 0 ? targets : pathOf(tab).slice(0, 1);
+  startRun(tab.id, id, demandOf(doc, catalogAt(catalog, doc, null, published), roots));
   try {
-    await api.submit(doc, { id, title: tab.name ?? titleOf(doc), targets });
+    const prefix = prefixOf(tab);
+    await api.submit(doc, { id, title: tab.name ?? titleOf(doc), targets: targets?.map((target) => prefix + target) ?? null });
   } catch (error) {
     const told = explain(error);
     failRun(tab.id, told);
@@ -212,10 +218,13 @@ export async function refreshQueue(): Promise<void> {
 /** Seeds that are to change after each run. */
 function advanceSeeds(doc: Doc): void {
   const edits: ((edit: Edit) => void)[] = [];
-  for (const [id, layout] of Object.entries(doc.layout)) {
-    for (const [input, how] of Object.entries(layout.after ?? {})) {
-      const value = get(get(doc.nodes, id)?.inputs, input);
-      if (asLink(value) === null) edits.push((edit) => setInput(edit, id, input, nextSeed(value ?? 0, how)));
+  for (const level of [null, ...Object.keys(doc.subgraphs)]) {
+    const { nodes, layout: places } = viewOf(doc, level);
+    for (const [id, layout] of Object.entries(places)) {
+      for (const [input, how] of Object.entries(layout.after ?? {})) {
+        const value = get(get(nodes, id)?.inputs, input);
+        if (asLink(value) === null) edits.push((edit) => setInput(edit.within(level), id, input, nextSeed(value ?? 0, how)));
+      }
     }
   }
   if (edits.length > 0) perform('Seed after the run', (edit) => edits.forEach((one) => void one(edit)), AFTER_RUN);

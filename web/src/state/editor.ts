@@ -1,13 +1,16 @@
 /** What is open and how it is looked at. Every edit of a workflow goes through `perform`. */
 import { create } from 'zustand';
-import { type Catalog, EMPTY_CATALOG } from '../document/catalog';
+import { type Catalog, EMPTY_CATALOG, type NodeSpec } from '../document/catalog';
 import type { Edit } from '../document/change';
+import { followTypes } from '../document/edits/subgraphs';
 import { type History, perform as performed, redo, startHistory, undo } from '../document/history';
 import type { Missing } from '../document/missing';
-import { type Doc, emptyDocument, type Point, titleOf } from '../document/model';
+import { type Doc, emptyDocument, type Point, titleOf, viewOf } from '../document/model';
 import type { PaintTarget, Picture } from '../document/picture';
 import type { Loose } from '../document/search';
+import { catalogAt, NO_MORE } from '../document/subgraphs';
 import type { ErrorJson } from '../wire';
+import { levelOf } from './levels';
 
 export interface Tab {
   readonly id: string;
@@ -16,6 +19,8 @@ export interface Tab {
   readonly name: string | null;
   readonly etag: string | null;
   readonly saved: Doc | null;
+  /** the nodes that were entered, outer ones first: where in its subgraphs one looks */
+  readonly at?: readonly string[];
 }
 
 /** The palette, where it opened and for which loose end of a link. */
@@ -78,6 +83,8 @@ export interface EditorState {
   readonly showProblems: boolean;
   readonly notices: readonly Notice[];
   readonly recent: readonly string[];
+  /** nodes of the user's own, by the type that the palette knows them by */
+  readonly published: Readonly<Record<string, NodeSpec>>;
 }
 
 const NOTHING: ReadonlySet<string> = new Set();
@@ -100,6 +107,7 @@ export const useEditor = create<EditorState>()(() => ({
   showProblems: false,
   notices: [],
   recent: [],
+  published: NO_MORE,
 }));
 
 const set = useEditor.setState;
@@ -113,17 +121,36 @@ export function historyOf(state: EditorState): History {
   return tabOf(state)?.history ?? EMPTY;
 }
 
+/** What is looked at: the workflow in front, or the inside of one of its subgraphs. */
 export function docOf(state: EditorState): Doc {
-  return historyOf(state).doc;
+  const tab = tabOf(state);
+  return tab === undefined ? EMPTY.doc : viewOf(tab.history.doc, levelOf(tab));
 }
 
-/** The workflow in front, now. */
+/** What is looked at, now. */
 export function currentDoc(): Doc {
   return docOf(useEditor.getState());
 }
 
+/** The workflow in front, now, wherever in it one looks. */
+export function currentWhole(): Doc {
+  return historyOf(useEditor.getState()).doc;
+}
+
+/** The node types there are where one looks: the server's, and the subgraphs of the workflow. */
+export function catalogOf(state: EditorState): Catalog {
+  const tab = tabOf(state);
+  return tab === undefined ? state.catalog : catalogAt(state.catalog, tab.history.doc, levelOf(tab), state.published);
+}
+
 export function currentCatalog(): Catalog {
-  return useEditor.getState().catalog;
+  return catalogOf(useEditor.getState());
+}
+
+/** Shows another place of the workflow in front. */
+export function goToLevel(path: readonly string[]): void {
+  changeTab(useEditor.getState().active, () => ({ at: path }));
+  set({ selection: NOTHING, links: NOTHING, palette: null });
 }
 
 export function isDirty(tab: Tab): boolean {
@@ -145,7 +172,15 @@ export function perform(label: string, edit: (edit: Edit) => void, key = ''): vo
 
 /** The same on any workflow that is open. */
 export function performOn(id: string, label: string, edit: (edit: Edit) => void, key = ''): void {
-  changeTab(id, (tab) => ({ history: performed(tab.history, label, edit, key, Date.now()) }));
+  changeTab(id, (tab) => {
+    const level = levelOf(tab);
+    const { catalog, published } = useEditor.getState();
+    const work = (one: Edit): void => {
+      edit(one);
+      if (level !== null) followTypes(one, catalogAt(catalog, one.whole, level, published));
+    };
+    return { history: performed(tab.history, label, work, key, Date.now(), level) };
+  });
 }
 
 function step(move: (history: History) => History): void {

@@ -4,7 +4,7 @@ import { writeJson } from '../document/json';
 import { type Doc, titleOf, writeDocument } from '../document/model';
 import { api } from '../network/api';
 import { attempt } from './actions';
-import { currentCatalog, currentDoc, tabOf, titleOfTab, useEditor } from './editor';
+import { currentCatalog, currentDoc, currentWhole, tabOf, titleOfTab, useEditor } from './editor';
 import { drawGraph } from './graphPicture';
 import { useRuns } from './runs';
 
@@ -24,17 +24,17 @@ export function fileName(doc: Doc, ending: string): string {
 }
 
 export function exportJson(): void {
-  const doc = currentDoc();
+  const doc = currentWhole();
   download(fileName(doc, 'json'), `${writeDocument(doc)}\n`);
 }
 
 export async function exportComfy(): Promise<void> {
-  const doc = currentDoc();
+  const doc = currentWhole();
   await attempt(async () => download(fileName(doc, 'api.json'), `${writeJson(await api.toComfy(doc), 2)}\n`));
 }
 
 export async function exportScript(): Promise<void> {
-  const doc = currentDoc();
+  const doc = currentWhole();
   await attempt(async () => download(fileName(doc, 'py'), await api.script(doc), 'text/x-python'));
 }
 

@@ -11,7 +11,8 @@ import { api } from '../network/api';
 import { blobOf, inputAddress, loadPicture, uploadMask, uploadPicture } from '../network/pictures';
 import type { Run } from '../wire';
 import { attempt } from './actions';
-import { currentCatalog, currentDoc, newTab, perform, select, selectedNodes, show, tell, useEditor } from './editor';
+import { currentCatalog, currentDoc, newTab, perform, select, selectedNodes, show, tabOf, tell, useEditor } from './editor';
+import { prefixOf } from './levels';
 import { useRuns } from './runs';
 
 // ------------------------------------------------------------------------------------------------ looking
@@ -36,9 +37,10 @@ export function viewRun(run: Run): void {
 function picturesOfTab(): Picture[] {
   const { active } = useEditor.getState();
   const [doc, run] = [currentDoc(), useRuns.getState().byTab[active]];
+  const prefix = prefixOf(tabOf(useEditor.getState()));
   return Object.keys(doc.nodes).flatMap((node) => {
     const label = titleOfNode(doc, node);
-    const shown = (get(run?.nodes, node)?.shown ?? []).filter((item) => item.url !== undefined && item.kind === 'image');
+    const shown = (get(run?.nodes, prefix + node)?.shown ?? []).filter((item) => item.url !== undefined && item.kind === 'image');
     const made = shown.map((item): Picture => ({ url: item.url!, name: item.name ?? '', label, node, ...(run ? { run: run.run } : {}) }));
     return [...inputPictures(doc, node, label), ...made];
   });

@@ -3,6 +3,7 @@ import { create } from 'zustand';
 import { type Demand, demanded } from '../document/demand';
 import { followRun, type Picture, type RunEvent } from '../network/follow';
 import type { ErrorJson, Queue } from '../wire';
+import { around } from './levels';
 
 export interface ShownItem {
   readonly kind: string;
@@ -117,10 +118,12 @@ export function isOver(state: RunState): boolean {
 function withPictures(state: RunState, pictures: Map<string, Picture>): RunState {
   if (pictures.size === 0) return state;
   const nodes = { ...state.nodes };
-  for (const [id, picture] of pictures) {
-    const old = nodes[id]?.preview;
-    if (old !== undefined) URL.revokeObjectURL(old);
-    nodes[id] = { ...(nodes[id] ?? { status: 'running' }), preview: URL.createObjectURL(picture.jpeg) };
+  for (const [node, picture] of pictures) {
+    for (const id of [node, ...around(node)]) {
+      const old = nodes[id]?.preview;
+      if (old !== undefined) URL.revokeObjectURL(old);
+      nodes[id] = { ...(nodes[id] ?? { status: 'running' }), preview: URL.createObjectURL(picture.jpeg) };
+    }
   }
   pictures.clear();
   return { ...state, nodes };
@@ -130,8 +133,9 @@ function withPictures(state: RunState, pictures: Map<string, Picture>): RunState
 export function told(state: RunState, event: RunEvent): RunState {
   switch (event.event) {
     case 'run_started': {
-      const cached = Object.fromEntries(event.cached.map((id) => [id, { ...state.nodes[id], status: 'cached' as const }]));
-      const nodes = waiting({ ...state.nodes, ...cached }, state.demand, new Set(event.cached));
+      const all = new Set(event.cached.flatMap((id) => [id, ...around(id)]));
+      const cached = Object.fromEntries([...all].map((id) => [id, { ...state.nodes[id], status: 'cached' as const }]));
+      const nodes = waiting({ ...state.nodes, ...cached }, state.demand, all);
       return { ...state, status: 'running', nodes, total: event.total, finished: 0 };
     }
     case 'job_started':
@@ -155,11 +159,16 @@ export function told(state: RunState, event: RunEvent): RunState {
   }
 }
 
+/** What happens to a node happens to the subgraphs that it is in as well. */
 function withNode(state: RunState, id: string, change: NodeRun): RunState {
-  return { ...state, nodes: { ...state.nodes, [id]: { ...state.nodes[id], ...change } } };
+  const nodes = { ...state.nodes, [id]: { ...state.nodes[id], ...change } };
+  for (const outer of around(id)) nodes[outer] = { ...state.nodes[outer], ...change };
+  return { ...state, nodes };
 }
 
-function finished(state: RunState, event: Extract<RunEvent, { event: 'node_finished' }>): RunState {
+type NodeFinished = Extract<RunEvent, { event: 'node_finished' }>;
+
+function finished(state: RunState, event: NodeFinished): RunState {
   const old = state.nodes[event.node];
   const shown = event.shown.length > 0 ? event.shown.map(shownItem) : old?.shown;
   const node: NodeRun = {
@@ -170,7 +179,16 @@ function finished(state: RunState, event: Extract<RunEvent, { event: 'node_finis
     ...(shown === undefined ? {} : { shown }),
   };
   const done = event.cached ? 0 : 1;
-  return { ...state, nodes: { ...state.nodes, [event.node]: node }, finished: state.finished + done };
+  const nodes = { ...state.nodes, [event.node]: node };
+  for (const outer of around(event.node)) nodes[outer] = outside(state.nodes[outer], event, shown);
+  return { ...state, nodes, finished: state.finished + done };
+}
+
+/** A subgraph in which a node has finished: it has taken the time of all of them, and shows what the last one showed. */
+function outside(old: NodeRun | undefined, event: NodeFinished, shown: readonly ShownItem[] | undefined): NodeRun {
+  const { value: _, total: __, text: ___, ...rest } = old ?? { status: 'cached' as const };
+  const status = event.cached && rest.status === 'cached' ? 'cached' : 'done';
+  return { ...rest, status, seconds: (rest.seconds ?? 0) + event.seconds, ...(shown === undefined ? {} : { shown }) };
 }
 
 function shownItem(item: Readonly<Record<string, unknown>>): ShownItem {

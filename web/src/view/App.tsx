@@ -5,6 +5,7 @@ import { CanvasView } from './CanvasView';
 import { ContextMenu } from './ContextMenu';
 import { Dialogs } from './Dialogs';
 import { InfoPanel } from './InfoPanel';
+import { LevelBar } from './LevelBar';
 import { PaletteView } from './PaletteView';
 import { Problems } from './Problems';
 import { QuickList } from './QuickList';
@@ -23,6 +24,7 @@ export function App(): ReactElement {
           <div className="stage">
             {phase === 'ready' ? <CanvasView /> : <Waiting failed={phase === 'failed'} />}
             {phase === 'ready' && <EmptyHint />}
+            <LevelBar />
             <Problems />
           </div>
           {phase === 'ready' && <InfoPanel />}

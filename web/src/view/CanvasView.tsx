@@ -27,8 +27,9 @@ import {
 import { reroute } from '../gestures/canvasCommands';
 import { attachCanvas } from '../gestures/command';
 import { dropFiles } from '../gestures/pictures';
-import { change, docOf, useEditor } from '../state/editor';
+import { catalogOf, change, docOf, tabOf, useEditor } from '../state/editor';
 import { boxesOf, Flow, type FlowEdge, type FlowGroup, type FlowNode } from '../state/flow';
+import { prefixOf } from '../state/levels';
 import { openMenu } from '../state/menu';
 import { usePreferences } from '../state/preferences';
 import { useRuns } from '../state/runs';
@@ -49,12 +50,13 @@ export function CanvasView(): ReactElement {
   useUnmeasured();
   const made = useRef(new Flow());
   const doc = useEditor(docOf);
-  const catalog = useEditor((state) => state.catalog);
+  const catalog = useEditor(catalogOf);
   const selection = useEditor((state) => state.selection);
   const links = useEditor((state) => state.links);
   const moving = useEditor((state) => state.moving);
   const sizing = useEditor((state) => state.sizing);
   const active = useEditor((state) => state.active);
+  const prefix = useEditor((state) => prefixOf(tabOf(state)));
   const { snap, grid, map, wheel } = usePreferences();
   const distance = useStore((state) => distanceOf(state.transform[2]));
   const linking = useEditor((state) => state.loose !== null);
@@ -89,7 +91,7 @@ export function CanvasView(): ReactElement {
   useEffect(() => {
     const timer = setTimeout(() => void flow.fitView({ padding: 0.12, maxZoom: 1.1 }), 30);
     return () => clearTimeout(timer);
-  }, [active, flow]);
+  }, [active, prefix, flow]);
 
   const menuAt = (element: Element, screen: Point): boolean => {
     const target = targetOf(element);
@@ -200,12 +202,14 @@ const NO_SHOWS: ReadonlySet<string> = new Set();
 /** The nodes that have something to show, and those that will have after a run; the same set while they are the same. */
 function useShows(): ReadonlySet<string> {
   const doc = useEditor(docOf);
-  const catalog = useEditor((state) => state.catalog);
+  const catalog = useEditor(catalogOf);
   const active = useEditor((state) => state.active);
+  const prefix = useEditor((state) => prefixOf(tabOf(state)));
   const names = useRuns((state) => {
     const nodes = state.byTab[active]?.nodes ?? {};
     return Object.keys(nodes)
-      .filter((id) => nodes[id]?.shown?.length || nodes[id]?.preview)
+      .filter((id) => id.startsWith(prefix) && (nodes[id]?.shown?.length || nodes[id]?.preview))
+      .map((id) => id.slice(prefix.length))
       .join('\0');
   });
   const outputs = useMemo(

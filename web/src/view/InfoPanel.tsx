@@ -6,8 +6,9 @@ import { get } from '../document/json';
 import { typeName } from '../document/types';
 import { api } from '../network/api';
 import { attempt } from '../state/actions';
-import { docOf, useEditor } from '../state/editor';
+import { catalogOf, docOf, tabOf, useEditor } from '../state/editor';
 import { showInfo, useInfo } from '../state/info';
+import { prefixOf } from '../state/levels';
 import { type NodeRun, useRuns } from '../state/runs';
 import { Markdown } from '../widgets/Markdown';
 import { bytes, seconds } from './NodeParts';
@@ -21,7 +22,7 @@ export function InfoPanel(): ReactElement | null {
 function Open(): ReactElement {
   const id = useEditor((state) => [...state.selection].findLast((one) => Object.hasOwn(docOf(state).nodes, one)));
   const entry = useEditor((state) => get(docOf(state).nodes, id ?? ''));
-  const catalog = useEditor((state) => state.catalog);
+  const catalog = useEditor(catalogOf);
   const spec = entry && catalog.spec(entry.type);
   return (
     <aside className="info panel" aria-label="About the node">
@@ -108,12 +109,13 @@ function limits(end: Partial<InputSpec>): string {
 
 function LastRun({ id }: { readonly id: string }): ReactElement | null {
   const state = useRuns((runs) => runs.byTab[useEditor.getState().active]);
-  const run = get(state?.nodes, id);
+  const full = prefixOf(tabOf(useEditor.getState())) + id;
+  const run = get(state?.nodes, full);
   const [told, setTold] = useState<{ readonly run: string; readonly reasons: readonly string[] } | null>(null);
   if (state === undefined) return null;
   const ask = async (): Promise<void> => {
     const found = await attempt(() => api.explain(state.run));
-    const mine = found?.nodes.find((one) => one.node === id);
+    const mine = found?.nodes.find((one) => one.node === full);
     if (found !== null) setTold({ run: state.run, reasons: mine?.reasons.length ? mine.reasons : ['nothing is known of it'] });
   };
   return (

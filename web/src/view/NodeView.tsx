@@ -1,6 +1,6 @@
 /** One node. Everything in it has a place that was worked out from its description, so nothing is measured. */
 import { Handle, type NodeProps, NodeResizeControl, Position, useStore } from '@xyflow/react';
-import { ChevronDown, ChevronRight } from 'lucide-react';
+import { ChevronDown, ChevronRight, Layers } from 'lucide-react';
 import { type CSSProperties, memo, type ReactElement } from 'react';
 import { describeInput, type InputSpec, literalOf, type NodeSpec } from '../document/catalog';
 import { drawable } from '../document/colors';
@@ -10,10 +10,11 @@ import { HEADER, MIN_WIDTH, ROW, type Row, WIDGET } from '../document/geometry';
 import { get, type Json } from '../document/json';
 import { faultOf } from '../document/literals';
 import { packOf } from '../document/missing';
-import { asLink } from '../document/model';
+import { asLink, definitionOf } from '../document/model';
 import { joint, typeName } from '../document/types';
-import { currentDoc, perform, useEditor } from '../state/editor';
+import { currentCatalog, currentDoc, perform, useEditor } from '../state/editor';
 import { DETAIL_ZOOM, type FlowNode, type NodeData } from '../state/flow';
+import { enter, problemOf, runOf } from '../state/inside';
 import { rename, useRenaming } from '../state/renaming';
 import { type NodeRun, useRuns } from '../state/runs';
 import { Widget } from '../widgets/widgets';
@@ -25,8 +26,8 @@ import './node.css';
 export const NodeView = memo(
   function NodeView({ id, data, selected }: NodeProps<FlowNode>): ReactElement {
     const far = useStore((state) => state.transform[2] < DETAIL_ZOOM);
-    const run = useRuns((state) => get(state.byTab[useEditor.getState().active]?.nodes, id));
-    const problem = useEditor((state) => state.problems.find((one) => one.node === id));
+    const run = useRuns((state) => runOf(state, id));
+    const problem = useEditor((state) => problemOf(state, id));
     const { entry, geometry, layout, spec } = data;
     const color = drawable(layout?.color);
     const state = [
@@ -76,6 +77,7 @@ function Header({ id, data, run, plain, selected }: HeaderProps): ReactElement {
   const { entry, spec, layout } = data;
   const name = entry.title || spec?.title || entry.type;
   const renamed = useRenaming((state) => state.id === id);
+  const isInstance = spec !== undefined && definitionOf(entry) !== null;
   if (plain) {
     return (
       <div className="node-header grip">
@@ -103,9 +105,20 @@ function Header({ id, data, run, plain, selected }: HeaderProps): ReactElement {
         />
       ) : (
         // biome-ignore lint/a11y/noStaticElementInteractions: F2 does the same
-        <span className="node-title" onDoubleClick={() => rename(id)}>
+        <span className="node-title" onDoubleClick={() => (isInstance ? enter(id) : rename(id))}>
           {name}
         </span>
+      )}
+      {isInstance && (
+        <button
+          type="button"
+          className="fold nodrag"
+          aria-label="Enter the subgraph"
+          title="Enter the subgraph (I)"
+          onClick={() => enter(id)}
+        >
+          <Layers size={13} />
+        </button>
       )}
       <Mark data={data} run={run} />
       {selected && <HelpButton />}
@@ -161,7 +174,7 @@ interface SlotProps {
 
 function Slot({ name, side, data, node }: SlotProps): ReactElement {
   const input = data.spec && get(data.spec.inputs, name);
-  const catalog = useEditor.getState().catalog;
+  const catalog = currentCatalog();
   const title =
     side === 'input' && input
       ? `${describeInput(name, input, catalog)}${input.tooltip ? `\n${input.tooltip}` : ''}`
@@ -192,7 +205,7 @@ function label(name: string): string {
 
 /** The dot a link ends at. While a link is pulled those that cannot take it fade. */
 function Dot({ name, side, data, node, top }: SlotProps & { readonly top: number }): ReactElement {
-  const type = useEditor.getState().catalog.parse(endOf(data.spec, name, side)?.type ?? '*');
+  const type = currentCatalog().parse(endOf(data.spec, name, side)?.type ?? '*');
   const faded = useEditor((state) => {
     const { loose, catalog } = state;
     if (loose === null) return false;
@@ -203,7 +216,7 @@ function Dot({ name, side, data, node, top }: SlotProps & { readonly top: number
     const [to, from] = side === 'input' ? [type, loose.type] : [loose.type, type];
     return joint(to, from, mapped, catalog.rules) === null;
   });
-  const color = useEditor.getState().catalog.color(type);
+  const color = currentCatalog().color(type);
   const shape = type.kind === 'list' ? ' list' : type.kind === 'var' || type.kind === 'any' ? ' any' : '';
   return (
     <Handle
@@ -266,7 +279,7 @@ function WidgetRow({ id, name, data, style }: WidgetRowProps): ReactElement | nu
     );
   }
   const value = literalOf(entry, name, spec);
-  const fault = faultOf(spec, value, useEditor.getState().catalog);
+  const fault = faultOf(spec, value, currentCatalog());
   const key = `${id}.${name}`;
   const onChange = (next: Json): void =>
     perform(`Change ${label(name)}`, (edit) => (next === null ? resetInput(edit, id, name) : setInput(edit, id, name, next)), key);

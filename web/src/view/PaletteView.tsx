@@ -1,10 +1,10 @@
 /** Finding and adding a node: what is typed, and only what fits a link that was dropped. */
 import { type KeyboardEvent, type ReactElement, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
-import { addNode } from '../document/edits/nodes';
 import { snap } from '../document/geometry';
 import { type Found, searchNodes } from '../document/search';
 import { joinLoose, splice } from '../gestures/canvas';
-import { change, noteUsed, type Palette, perform, select, useEditor } from '../state/editor';
+import { catalogOf, change, noteUsed, type Palette, perform, select, useEditor } from '../state/editor';
+import { place } from '../state/mine';
 
 export function PaletteView(): ReactElement | null {
   const palette = useEditor((state) => state.palette);
@@ -12,7 +12,7 @@ export function PaletteView(): ReactElement | null {
 }
 
 function Open({ palette }: { readonly palette: Palette }): ReactElement {
-  const catalog = useEditor((state) => state.catalog);
+  const catalog = useEditor(catalogOf);
   const recent = useEditor((state) => state.recent);
   const [query, setQuery] = useState('');
   const [at, setAt] = useState(0);
@@ -38,7 +38,7 @@ function Open({ palette }: { readonly palette: Palette }): ReactElement {
     let id = '';
     const offset = palette.loose?.side === 'input' ? -260 : 0;
     perform(`Add ${one.spec.title}`, (edit) => {
-      id = addNode(edit, one.spec, [snap(palette.flow[0] + offset), snap(palette.flow[1] - 12)]);
+      id = place(edit, one.spec, [snap(palette.flow[0] + offset), snap(palette.flow[1] - 12)]);
     });
     if (palette.loose !== null && one.partner !== null) joinLoose(palette.loose, id, one.partner);
     if (palette.into !== undefined) splice(id, palette.into);

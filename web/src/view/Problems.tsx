@@ -3,9 +3,10 @@ import './Problems.css';
 import { CircleAlert, CircleCheck, Wrench, X } from 'lucide-react';
 import { type ReactElement, useMemo } from 'react';
 import { fixesOf } from '../document/fixes';
-import { nodeName } from '../document/places';
 import { doCommand } from '../gestures/commands';
-import { change, currentDoc, docOf, perform, select, useEditor } from '../state/editor';
+import { catalogOf, change, docOf, perform, tabOf, useEditor } from '../state/editor';
+import { goInside, titleAt } from '../state/inside';
+import { prefixOf } from '../state/levels';
 import type { ErrorJson } from '../wire';
 
 const MOST = 200;
@@ -39,15 +40,16 @@ export function Problems(): ReactElement | null {
 
 function ProblemItem({ problem }: { readonly problem: ErrorJson }): ReactElement {
   const doc = useEditor(docOf);
-  const catalog = useEditor((state) => state.catalog);
-  const fixes = useMemo(() => fixesOf(problem, doc, catalog), [problem, doc, catalog]);
+  const catalog = useEditor(catalogOf);
+  const prefix = useEditor((state) => prefixOf(tabOf(state)));
+  const fixes = useMemo(() => fixesOf(inside(problem, prefix), doc, catalog), [problem, prefix, doc, catalog]);
   const { node, input } = problem;
   return (
     <li>
       <button type="button" className="problem" title={node === undefined ? undefined : 'Show the node'} onClick={() => jumpTo(problem)}>
         <CircleAlert size={14} />
         <span>
-          {node !== undefined && <b>{`${nodeName(node, [doc], catalog)}${input ? ` · ${input}` : ''} `}</b>}
+          {node !== undefined && <b>{`${titleAt(node)}${input ? ` · ${input}` : ''} `}</b>}
           {problem.message}
           {problem.hint && <small>{problem.hint}</small>}
         </span>
@@ -65,8 +67,11 @@ function ProblemItem({ problem }: { readonly problem: ErrorJson }): ReactElement
   );
 }
 
+/** A problem with its node as it is called where one looks; one of another place has no such node, and so nothing to be done here. */
+function inside(problem: ErrorJson, prefix: string): ErrorJson {
+  return prefix === '' || !problem.node?.startsWith(prefix) ? problem : { ...problem, node: problem.node.slice(prefix.length) };
+}
+
 function jumpTo(problem: ErrorJson): void {
-  if (problem.node === undefined || !Object.hasOwn(currentDoc().nodes, problem.node)) return;
-  select([problem.node]);
-  doCommand('fit-selected');
+  if (problem.node !== undefined && goInside(problem.node)) setTimeout(() => doCommand('fit-selected'), 60);
 }
