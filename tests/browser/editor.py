@@ -137,7 +137,7 @@ class Editor:
 
     def node(self, title: str, number: int = 0) -> Locator:
         """By its exact title; `number` counts those of the same title."""
-        return self.nodes.filter(has=self.page.locator(f".node-header:text-is('{title}'), .node-title:text-is('{title}')")).nth(number)
+        return self.nodes.filter(has=self.page.locator(f".far-title:text-is('{title}'), .node-title:text-is('{title}')")).nth(number)
 
     def dot(self, node: Locator, side: str, name: str) -> Locator:
         """side: `input` or `output`"""

@@ -179,3 +179,27 @@ def test_what_comfyui_wrote_with_nan_is_read(settings: ServeSettings) -> None:
         assert (answer.status, answer.json["format"]) == (200, "comfyui-api")
 
     play(settings, scene)
+
+
+# ------------------------------------------------------------------------------------------------ tokens
+
+
+def test_the_tokens_of_a_prompt_are_counted_by_chunk(settings: ServeSettings) -> None:
+    async def scene(api: Api) -> None:
+        async def chunks(text: str, **more: str) -> list[int]:
+            told = (await api.ask("POST", "/tokens", {"text": text, **more})).json
+            assert told["size"] == 75
+            found: list[int] = told["chunks"]
+            return found
+
+        assert await chunks("") == [0]
+        assert await chunks("a red fox") == [3]
+        assert await chunks("a (red:1.3) fox") == [3]
+        assert await chunks("a (red:1.3) fox BREAK an owl") == [3, 2]
+        assert len(await chunks("a (red:1.3) fox BREAK an owl", syntax="comfyui")) == 1
+        assert await chunks("fox " * 80) == [75, 5]
+        assert await chunks("\u0000") == [1]
+        assert (await api.ask("POST", "/tokens", {"text": 5})).status == 400
+        assert (await api.ask("POST", "/tokens", {"text": "a", "syntax": "latin"})).status == 400
+
+    play(settings, scene)

@@ -165,6 +165,11 @@ export interface Fault {
   readonly error: ErrorJson;
 }
 
+export interface Tokens {
+  readonly chunks: readonly number[];
+  readonly size: number;
+}
+
 export interface Kept {
   readonly name: string;
   readonly title: string;

@@ -53,6 +53,14 @@ class CheckRequest(WorkflowGiven):
     """Nodes to run; without it every node that saves or shows something."""
 
 
+class TokensRequest(Given):
+    """A prompt."""
+
+    text: Annotated[str, Field(max_length=100_000)]
+    syntax: Literal["extended", "comfyui"] = "extended"
+    """As of the node `CLIPEncode`."""
+
+
 class ConvertRequest(WorkflowGiven):
     """What to convert, and into what."""
 

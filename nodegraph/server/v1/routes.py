@@ -22,6 +22,7 @@ from nodegraph.server.v1.reading import Reader
 from nodegraph.server.v1.runs_desk import QueueDesk, RunsDesk
 from nodegraph.server.v1.streams import StreamsDesk
 from nodegraph.server.v1.templates import Templates
+from nodegraph.server.v1.tokens_desk import TokensDesk
 from nodegraph.server.v1.why_desk import WhyDesk
 from nodegraph.server.v1.workflows_desk import TemplatesDesk, WorkflowsDesk
 
@@ -31,6 +32,7 @@ DESKS: Final = (
     WhyDesk,
     QueueDesk,
     NodesDesk,
+    TokensDesk,
     WorkflowsDesk,
     MyNodesDesk,
     TemplatesDesk,
@@ -61,6 +63,6 @@ def desks_in(state: Path, files: Files) -> list[object]:
     """state: the folder that the server keeps things in"""
     library, templates = Library(state / "workflows"), Templates()
     reader, index = Reader(library, templates), AssetIndex(state / "assets.db", files)
-    made: list[object] = [RunsDesk(reader), StreamsDesk(), WhyDesk(), QueueDesk(), NodesDesk(reader)]
+    made: list[object] = [RunsDesk(reader), StreamsDesk(), WhyDesk(), QueueDesk(), NodesDesk(reader), TokensDesk()]
     made += [WorkflowsDesk(library, reader), MyNodesDesk(Library(state / "nodes"), reader)]
     return [*made, TemplatesDesk(templates), AssetsDesk(index, files), MetricsDesk(), DocsDesk()]

@@ -26,6 +26,13 @@ class Fault(TypedDict):
     error: Error
 
 
+class Tokens(TypedDict):
+    chunks: list[int]
+    """Tokens of each chunk, without begin, end and padding."""
+    size: int
+    """How many fit into one."""
+
+
 class Kept(TypedDict):
     """Of a saved workflow, without the workflow itself."""
 

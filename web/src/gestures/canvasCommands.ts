@@ -59,6 +59,7 @@ function addNote(at: Point): void {
   perform('Add a note', (edit) => {
     id = addNode(edit, spec, [snap(at[0]), snap(at[1])]);
     edit.set(['layout', id, 'color'], '#94863a');
+    edit.set(['layout', id, 'size'], [260, 160]);
   });
   select([id]);
 }

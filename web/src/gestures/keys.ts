@@ -7,8 +7,18 @@ import { pastePicture } from './pictures';
 
 const MAC = typeof navigator !== 'undefined' && /Mac|iPhone|iPad/.test(navigator.userAgent);
 
+const KEY_NAMES: Readonly<Record<string, string>> = {
+  ArrowLeft: '←',
+  ArrowRight: '→',
+  ArrowUp: '↑',
+  ArrowDown: '↓',
+  ContextMenu: 'Menu',
+  Escape: 'Esc',
+};
+
 /** Keys as people read them. */
-export function keyName(keys: string): string {
+export function keyName(name: string): string {
+  const keys = name.replace(/[A-Z][A-Za-z]+$/, (key) => KEY_NAMES[key] ?? key);
   return MAC ? keys.replace('Mod+', '⌘').replace('Shift+', '⇧').replace('Alt+', '⌥') : keys.replace('Mod', 'Ctrl');
 }
 

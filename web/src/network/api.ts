@@ -17,6 +17,7 @@ import type {
   Script,
   Template,
   Templates,
+  Tokens,
   Verdict,
   Versions,
 } from '../wire';
@@ -146,6 +147,8 @@ export const api = {
 
   run: (id: string): Promise<Run> => call('GET', `${BASE}/runs/${part(id)}`),
   /** A page of runs, the newest first. `status`: several with commas between; all if empty. */
+  /** How many tokens CLIP makes of a prompt. */
+  tokens: (text: string, signal: AbortSignal): Promise<Tokens> => call('POST', `${BASE}/tokens`, { body: { text }, signal }),
   explain: (id: string): Promise<Explanation> => call('GET', `${BASE}/runs/${part(id)}/explain`),
   runs: (limit: number, offset = 0, status = ''): Promise<RunPage> =>
     call('GET', `${BASE}/runs?${new URLSearchParams({ limit: `${limit}`, offset: `${offset}`, ...(status && { status }) })}`),

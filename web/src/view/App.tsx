@@ -10,6 +10,7 @@ import { PaletteView } from './PaletteView';
 import { Problems } from './Problems';
 import { QuickList } from './QuickList';
 import { SidePanel } from './SidePanel';
+import './small.css';
 import { Tips } from './Tips';
 import { TopBar } from './TopBar';
 

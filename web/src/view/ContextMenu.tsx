@@ -21,6 +21,7 @@ export function ContextMenu(): ReactElement | null {
           align="start"
           sideOffset={2}
           collisionPadding={8}
+          onFocusOutside={(event) => event.preventDefault()}
           onCloseAutoFocus={(event) => event.preventDefault()}
         >
           <Items items={itemsOf(open)} />

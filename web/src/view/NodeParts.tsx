@@ -89,7 +89,7 @@ export function More({ id, row, style }: MoreProps): ReactElement {
     <div className="row" style={style}>
       <button
         type="button"
-        className="more nodrag"
+        className="spare nodrag"
         aria-expanded={row.open}
         title={row.open ? 'Hide inputs that are not set' : 'Optional inputs that are not set'}
         onClick={() => perform(label, (edit) => toggleMore(edit, id))}

@@ -225,7 +225,8 @@ function Dot({ name, side, data, node, top }: SlotProps & { readonly top: number
       position={side === 'input' ? Position.Left : Position.Right}
       className={`dot${shape}${faded ? ' faded' : ''}`}
       style={shape === ' any' ? { top } : { top, background: color }}
-      aria-label={`${side} ${label(name)}, ${typeName(type)}`}
+      aria-label={`${side} ${name}`}
+      aria-description={typeName(type)}
       data-tip={tipOf(data.spec, name, side)}
       data-color={color}
     />
@@ -292,6 +293,7 @@ function WidgetRow({ id, name, data, style }: WidgetRowProps): ReactElement | nu
       <Dot name={name} side="input" data={data} node={id} top={WIDGET / 2} />
       <Widget
         node={id}
+        type={entry.type}
         name={name}
         label={label(name)}
         spec={spec}

@@ -1,5 +1,5 @@
 /** A number: drag it sideways, step it with the arrow keys, or type it, arithmetic included. With both limits it shows where it lies between. */
-import { type KeyboardEvent, type PointerEvent, type ReactElement, useRef, useState } from 'react';
+import { type KeyboardEvent, type PointerEvent, type ReactElement, useEffect, useRef, useState } from 'react';
 import { evaluate } from '../document/arithmetic';
 import type { InputSpec } from '../document/catalog';
 import { nearest } from '../document/literals';
@@ -20,6 +20,12 @@ export function NumberField({ label, spec, value, fault, onChange }: Props): Rea
   const [text, setText] = useState<string | null>(null);
   const field = useRef<HTMLDivElement>(null);
   const drag = useRef<{ x: number; from: number; moved: boolean } | null>(null);
+  /** typed with the keyboard, the field takes the focus back */
+  const back = useRef(false);
+  useEffect(() => {
+    if (text === null && back.current) field.current?.focus({ preventScroll: true });
+    back.current = false;
+  }, [text]);
   const step = spec.widget?.step ?? (spec.type === 'int' ? 1 : 0.01);
   const { minimum, maximum } = spec;
   const slider =
@@ -75,6 +81,7 @@ export function NumberField({ label, spec, value, fault, onChange }: Props): Rea
         onBlur={finish}
         onKeyDown={(event) => {
           event.stopPropagation();
+          back.current = event.key === 'Enter' || event.key === 'Escape';
           if (event.key === 'Enter') finish();
           if (event.key === 'Escape') setText(null);
         }}

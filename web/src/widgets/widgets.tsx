@@ -7,11 +7,15 @@ import type { Json } from '../document/json';
 import { randomSeed } from '../state/actions';
 import { Choosing } from './Choosing';
 import { FileField } from './FileField';
+import { NoteField } from './NoteField';
 import { NumberField } from './NumberField';
 import type { Option } from './Picker';
+import { PromptField } from './PromptField';
 
 export interface WidgetProps {
   readonly node: string;
+  /** of the node */
+  readonly type: string;
   readonly name: string;
   readonly label: string;
   readonly spec: InputSpec;
@@ -48,7 +52,7 @@ function numberOf(value: Json): number | null {
   return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : null;
 }
 
-function TextField({ label, spec, value, fault, onChange }: WidgetProps): ReactElement {
+function TextField({ type, label, spec, value, fault, onChange }: WidgetProps): ReactElement {
   const text = typeof value === 'string' ? value : value === null ? '' : String(value);
   const common = {
     'aria-label': label,
@@ -58,6 +62,11 @@ function TextField({ label, spec, value, fault, onChange }: WidgetProps): ReactE
     spellCheck: false,
     'aria-invalid': fault !== null,
   };
+  if (type === 'Note') return <NoteField label={label} text={text} onChange={onChange} />;
+  if (spec.widget?.prompt === true) {
+    const { placeholder, title } = common;
+    return <PromptField label={label} text={text} placeholder={placeholder} tooltip={title} invalid={fault !== null} onChange={onChange} />;
+  }
   if (spec.widget?.multiline === true) {
     return <textarea {...common} className="field text nodrag nowheel nopan" onChange={(event) => onChange(event.target.value)} />;
   }
