@@ -22,10 +22,12 @@ export function choicesOf(open: Quick): readonly Choice[] {
   return open.kind === 'find' ? nodesToFind() : endsToConnect(open.node, open.input);
 }
 
+/** What has all the words, that which begins with the first of them before the rest. */
 export function matching(choices: readonly Choice[], query: string, most = 100): readonly Choice[] {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   const found = choices.filter(({ label, note }) => words.every((word) => `${label} ${note}`.toLowerCase().includes(word)));
-  return found.slice(0, most);
+  const begins = ({ label }: Choice): number => (label.toLowerCase().startsWith(words[0] ?? '') ? 0 : 1);
+  return found.sort((a, b) => begins(a) - begins(b)).slice(0, most);
 }
 
 export function nameOf(doc: Doc, id: string): string {
