@@ -63,9 +63,9 @@ class Served:
         """Without a word, as a crash or a power cut would."""
         self.stop(signal.SIGKILL)
 
-    def ask(self, path: str, body: Any = None) -> Any:
+    def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.address}/api/v1/{path}", data, {"Content-Type": "application/json"})
+        request = urllib.request.Request(f"{self.address}/api/v1/{path}", data, {"Content-Type": "application/json"}, method=method)
         with OPENER.open(request, timeout=PATIENCE) as answer:
             return json.loads(answer.read() or b"null")
 

@@ -124,6 +124,18 @@ def test_two_windows_that_save_the_same_are_merged(editor: Editor, server: Serve
     assert editor.document()["nodes"]["red"]["inputs"]["height"] == 16, "merging is a step like others"
 
 
+def test_what_was_not_changed_here_takes_over_what_was_saved_elsewhere(editor: Editor, server: Served, tmp_path: Path) -> None:
+    path = colours(tmp_path / "fresh.json", red=0xFF0000)
+    editor.drop(path)
+    saved_as(editor, "fresh")
+    data = json.loads(path.read_text("utf-8"))
+    data["nodes"]["red"]["inputs"]["width"] = 99
+    assert server.ask("workflows/fresh", {"workflow": data}, "PUT")["version"] == 2
+    editor.reload()
+    expect(editor.node("red").get_by_role("spinbutton", name="width")).to_contain_text("99")
+    expect(editor.page.get_by_title("Not saved on the server")).to_have_count(0)
+
+
 def exported(editor: Editor, path: Path, item: str) -> Path:
     """The file that an entry of the menu gives."""
     editor.page.get_by_role("button", name="Menu", exact=True).click()

@@ -7,7 +7,7 @@ import { attachKeys } from './gestures/keys';
 import { start } from './state/actions';
 import { attachAutorun } from './state/autorun';
 import { startBatches } from './state/batchMemory';
-import { keepThumbnails } from './state/files';
+import { freshenTabs, keepThumbnails } from './state/files';
 import { loadMine } from './state/mine';
 import { startPreferences } from './state/preferences';
 import { App } from './view/App';
@@ -25,4 +25,6 @@ createRoot(document.getElementById('root')!).render(
   </StrictMode>,
 );
 keepThumbnails();
-void start().then(loadMine);
+void start()
+  .then(freshenTabs)
+  .then(loadMine);

@@ -14,13 +14,19 @@ export interface Missing {
 export function missingTypes(doc: Doc, catalog: Catalog): Missing[] {
   const counts = new Map<string, number>();
   for (const { type } of Object.values(doc.nodes)) {
-    if (catalog.spec(type) === undefined && !Object.hasOwn(doc.subgraphs, type)) counts.set(type, (counts.get(type) ?? 0) + 1);
+    if (catalog.spec(type) === undefined && !isOwn(doc, type)) counts.set(type, (counts.get(type) ?? 0) + 1);
   }
   return [...counts].map(([type, count]) => ({ type, pack: packOf(doc, type), count })).sort((a, b) => b.count - a.count);
 }
 
+/** Whether the workflow itself defines it. */
+function isOwn(doc: Doc, type: string): boolean {
+  return type.startsWith('subgraph/') && Object.hasOwn(doc.subgraphs, type.slice('subgraph/'.length));
+}
+
 /** The pack that a type is of: said by its name, or noted by the program that the workflow is from. */
 export function packOf(doc: Doc, type: string): string | null {
+  if (type.startsWith('subgraph/')) return null;
   if (type.includes('/')) return type.slice(0, type.indexOf('/'));
   const requires = get(doc.meta, 'requires');
   const noted = isObject(requires) ? get(requires, 'nodes') : undefined;

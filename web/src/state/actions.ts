@@ -99,20 +99,34 @@ function readQuietly(text: string): Doc | null {
 
 const DRAFT_MILLISECONDS = 400;
 
+function isSameDraft(one: Tab, other: Tab): boolean {
+  return one.history.doc === other.history.doc && one.etag === other.etag && one.name === other.name;
+}
+
+/** What is known of the server is noted at once: a page that is left at that moment would not know its name otherwise. */
+function isNewlySaved(tab: Tab, before: readonly Tab[]): boolean {
+  const old = before.find((one) => one.id === tab.id);
+  return old !== undefined && (old.etag !== tab.etag || old.name !== tab.name);
+}
+
 /** Every open workflow that changed is kept in this browser a moment later. */
 function keepDrafts(): void {
   const kept = new Map<string, Tab>();
+  let told = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const write = (): void => {
     const { tabs, active } = useEditor.getState();
     sessionStorage.setItem('active', active);
     tabs.forEach((tab, order) => {
       const before = kept.get(tab.id);
-      if (isUntouched(tab) || (before?.history.doc === tab.history.doc && before.etag === tab.etag)) return;
+      if (isUntouched(tab) || (before !== undefined && isSameDraft(before, tab))) return;
       if (before === undefined) void claim(tab.id);
       kept.set(tab.id, tab);
       const draft = { id: tab.id, text: writeDocument(tab.history.doc, 0), name: tab.name, etag: tab.etag, dirty: isDirty(tab), order };
-      drafts.put(draft).catch(() => tell('This browser keeps no drafts: save on the server.', 'error'));
+      drafts.put(draft).catch(() => {
+        if (!told) tell('This browser keeps no drafts: save on the server.', 'error');
+        told = true;
+      });
     });
     for (const id of [...kept.keys()].filter((id) => !tabs.some((tab) => tab.id === id))) {
       kept.delete(id);
@@ -124,7 +138,8 @@ function keepDrafts(): void {
     timer = setTimeout(write, DRAFT_MILLISECONDS);
   };
   useEditor.subscribe((now, before) => {
-    if (now.tabs !== before.tabs || now.active !== before.active) soon();
+    if (now.tabs !== before.tabs && now.tabs.some((tab) => isNewlySaved(tab, before.tabs))) write();
+    else if (now.tabs !== before.tabs || now.active !== before.active) soon();
   });
   addEventListener('pagehide', write);
   soon();

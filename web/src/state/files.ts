@@ -4,6 +4,7 @@ import { replaceDocument } from '../document/edits/whole';
 import type { Doc } from '../document/model';
 import { freeName } from '../document/names';
 import { ApiError, api } from '../network/api';
+import { smallAddress } from '../network/pictures';
 import type { Kept } from '../wire';
 import { attempt, explain } from './actions';
 import { activate, isDirty, markSaved, newTab, performOn, show, type Tab, tell, useEditor } from './editor';
@@ -94,7 +95,7 @@ async function giveThumbnail(id: string): Promise<void> {
   const url = pictureOf(useRuns.getState().byTab[id]);
   if (!name || url === null) return;
   try {
-    await api.setThumbnail(name, await (await fetch(`${url}&preview=webp;80`)).blob());
+    await api.setThumbnail(name, await (await fetch(smallAddress(url, 384))).blob());
     changed();
   } catch {
     // a workflow without a picture is as good
@@ -141,6 +142,22 @@ export async function removeSaved(kept: Kept): Promise<void> {
   changed();
 }
 
+/** Tabs that were kept without changes since take over what was saved elsewhere meanwhile; what was deleted stays as a draft. */
+export async function freshenTabs(): Promise<void> {
+  const clean = useEditor.getState().tabs.filter((tab) => tab.name !== null && !isDirty(tab));
+  if (clean.length === 0) return;
+  const there = await api.workflows().catch(() => null);
+  for (const tab of there === null ? [] : clean) {
+    const kept = there?.find((one) => one.name === tab.name);
+    if (kept === undefined) unname(tab.id);
+    else if (kept.etag !== tab.etag) {
+      const found = await api.workflow(kept.name).catch(() => null);
+      const now = tabWith(tab.id);
+      if (found !== null && now !== undefined && !isDirty(now)) replaceTab(tab.id, found.doc, found.kept.etag);
+    }
+  }
+}
+
 function unname(id: string): void {
   useEditor.setState((state) => ({
     tabs: state.tabs.map((tab) => (tab.id === id ? { ...tab, name: null, etag: null, saved: null } : tab)),
@@ -163,7 +180,7 @@ export async function restoreSaved(name: string, version: number): Promise<void>
 function replaceTab(id: string, doc: Doc, etag: string): void {
   const name = tabWith(id)?.name;
   if (name === undefined || name === null) return;
-  performOn(id, 'Restore', (edit) => replaceDocument(edit, doc));
+  performOn(id, 'Take over what is saved', (edit) => replaceDocument(edit, doc));
   const now = tabWith(id);
   if (now !== undefined) markSaved(id, name, etag, now.history.doc);
 }

@@ -3,6 +3,7 @@ import './HistoryPanel.css';
 import { ArrowDown, ArrowUp, ArrowUpToLine, Ban, CircleAlert, FolderOpen, Images, Pause, Play, RotateCw, Trash2, X } from 'lucide-react';
 import { type DragEvent, type ReactElement, useCallback, useEffect, useRef, useState } from 'react';
 import { api } from '../network/api';
+import { smallAddress } from '../network/pictures';
 import { openRun, refreshQueue } from '../state/actions';
 import { doWith, ENDED, type Ended, moveRun, type Page, pageOf, withNewest, withOlder } from '../state/history';
 import { picturesOfRun, viewRun } from '../state/pictures';
@@ -212,7 +213,7 @@ function EndedItem({ run, onForget }: { readonly run: Run; readonly onForget: ()
         <span className={`run-thumb ${run.status}`}>{run.status === 'failed' ? <CircleAlert size={18} /> : <Images size={18} />}</span>
       ) : (
         <button type="button" className="run-thumb" aria-label={`Show the pictures of ${title}`} onClick={() => viewRun(run)}>
-          <img src={`${pictures[0].url}&preview=webp;70`} alt="" loading="lazy" decoding="async" />
+          <img src={smallAddress(pictures[0].url, 96)} alt="" loading="lazy" decoding="async" />
           {pictures.length > 1 && <span className="run-count">{pictures.length}</span>}
         </button>
       )}
