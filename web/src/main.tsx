@@ -25,6 +25,4 @@ createRoot(document.getElementById('root')!).render(
   </StrictMode>,
 );
 keepThumbnails();
-void start()
-  .then(freshenTabs)
-  .then(loadMine);
+void start().then(freshenTabs).then(loadMine);

@@ -5,13 +5,13 @@ import { CATALOG, doc, link } from './fixtures';
 
 const DOC = {
   ...doc({ a: ['Odd', {}], b: ['pack/Node', {}], c: ['Odd', {}], d: ['Blur', {}], e: ['subgraph/mine', {}], f: ['subgraph/gone', {}] }),
-  subgraphs: { mine: {} as never },
+  subgraphs: { mine: { nodes: { x: { type: 'Odd', inputs: {} } } } as never },
   meta: { requires: { nodes: { Odd: 'odd-pack', Bad: 7 } } },
 };
 
 it('missing types are told with their packs, the most used first', () => {
   expect(missingTypes(DOC, CATALOG)).toEqual([
-    { type: 'Odd', pack: 'odd-pack', count: 2 },
+    { type: 'Odd', pack: 'odd-pack', count: 3 },
     { type: 'pack/Node', pack: 'pack', count: 1 },
     { type: 'subgraph/gone', pack: null, count: 1 },
   ]);

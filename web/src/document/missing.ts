@@ -1,7 +1,7 @@
 /** Node types that a workflow uses and that are not here. */
 import type { Catalog } from './catalog';
 import { get, isObject } from './json';
-import type { Doc } from './model';
+import { type Doc, INLET, INSTANCE, OUTLET } from './model';
 
 export interface Missing {
   readonly type: string;
@@ -10,23 +10,26 @@ export interface Missing {
   readonly count: number;
 }
 
-/** The most used first. */
+/** The most used first, in subgraphs too. */
 export function missingTypes(doc: Doc, catalog: Catalog): Missing[] {
   const counts = new Map<string, number>();
-  for (const { type } of Object.values(doc.nodes)) {
-    if (catalog.spec(type) === undefined && !isOwn(doc, type)) counts.set(type, (counts.get(type) ?? 0) + 1);
+  for (const { nodes } of [doc, ...Object.values(doc.subgraphs)]) {
+    for (const { type } of Object.values(nodes)) {
+      if (catalog.spec(type) === undefined && !isOwn(doc, type)) counts.set(type, (counts.get(type) ?? 0) + 1);
+    }
   }
   return [...counts].map(([type, count]) => ({ type, pack: packOf(doc, type), count })).sort((a, b) => b.count - a.count);
 }
 
-/** Whether the workflow itself defines it. */
+/** Whether the workflow itself says what it is. */
 function isOwn(doc: Doc, type: string): boolean {
-  return type.startsWith('subgraph/') && Object.hasOwn(doc.subgraphs, type.slice('subgraph/'.length));
+  if (type === INLET || type === OUTLET) return true;
+  return type.startsWith(INSTANCE) && Object.hasOwn(doc.subgraphs, type.slice(INSTANCE.length));
 }
 
 /** The pack that a type is of: said by its name, or noted by the program that the workflow is from. */
 export function packOf(doc: Doc, type: string): string | null {
-  if (type.startsWith('subgraph/')) return null;
+  if (type.startsWith(INSTANCE)) return null;
   if (type.includes('/')) return type.slice(0, type.indexOf('/'));
   const requires = get(doc.meta, 'requires');
   const noted = isObject(requires) ? get(requires, 'nodes') : undefined;

@@ -39,8 +39,8 @@ export async function exportScript(): Promise<void> {
 }
 
 export async function exportPicture(): Promise<void> {
-  const doc = currentDoc();
-  await attempt(async () => download(fileName(doc, 'png'), await drawGraph(doc, currentCatalog(), await shownPictures())));
+  const [doc, whole] = [currentDoc(), currentWhole()];
+  await attempt(async () => download(fileName(whole, 'png'), await drawGraph(doc, currentCatalog(), await shownPictures(), whole)));
 }
 
 /** The first picture of each node that shows one. */

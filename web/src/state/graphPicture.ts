@@ -21,8 +21,8 @@ interface Drawn {
   readonly used: readonly string[];
 }
 
-/** `pictures`: what nodes show, by id. Raises Error where the browser has no room for so large a picture. */
-export async function drawGraph(doc: Doc, catalog: Catalog, pictures: ReadonlyMap<string, ImageBitmap> = new Map()): Promise<Blob> {
+/** `pictures`: what nodes show, by id; `whole`: the workflow that is put inside, if `doc` is only a level of it. Raises Error where the browser has no room for so large a picture. */
+export async function drawGraph(doc: Doc, catalog: Catalog, pictures: ReadonlyMap<string, ImageBitmap>, whole: Doc): Promise<Blob> {
   const nodes = drawnNodes(doc, catalog, pictures);
   const frames = doc.groups.map(({ bounding: [x, y, width, height] }) => ({ x, y, width, height }));
   const all = boundsOf([...nodes.map((node) => node.box), ...frames]) ?? { x: 0, y: 0, width: 200, height: 100 };
@@ -37,7 +37,7 @@ export async function drawGraph(doc: Doc, catalog: Catalog, pictures: ReadonlyMa
   for (const group of doc.groups) pen.group(group.bounding, group.title ?? '', group.color);
   pen.links(nodes);
   for (const node of nodes) pen.node(node);
-  return withWorkflow(await blobOf(canvas), doc);
+  return withWorkflow(await blobOf(canvas), whole);
 }
 
 async function withWorkflow(png: Blob, doc: Doc): Promise<Blob> {
