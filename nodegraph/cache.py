@@ -7,6 +7,7 @@ may well be None, since an entry is always an `Entry`.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import queue
 import sys
@@ -29,6 +30,10 @@ SMALL: Final = 1024
 UNWRITTEN_BYTES: Final = 512 * 2**20
 """what may wait to be written to disk; more is not stored there, so that a slow disk does not fill the memory"""
 STALE_SECONDS: Final = 3600
+LOOK_SECONDS: Final = 1.0
+"""after this long it is looked again whether somebody else has put something into a folder of the disk cache"""
+SAME_MOMENT: Final = 100_000_000
+"""nanoseconds in which two changes of a folder may bear the same time"""
 
 
 @dataclass(slots=True)
@@ -187,6 +192,36 @@ def choose_victims(worth: Mapping[bytes, float], entries: Mapping[bytes, Entry],
     return victims
 
 
+class _Shelf:
+    """The names in one folder of a disk cache: a miss costs no look at the disk. What others write there is seen a second later."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._names: set[str] = set()
+        self._looked = -math.inf
+        self._changed = 0
+
+    def has(self, name: str) -> bool:
+        now = time.monotonic()
+        if now - self._looked >= LOOK_SECONDS:
+            self._looked = now
+            self._look()
+        return name in self._names
+
+    def add(self, name: str) -> None:
+        self._names.add(name)
+
+    def _look(self) -> None:
+        """List the folder if it may have changed. One that was changed a moment ago may change again at the same time of its clock."""
+        try:
+            changed = os.stat(self._folder).st_mtime_ns
+            if changed != self._changed:
+                self._names = set(os.listdir(self._folder))
+                self._changed = changed if time.time_ns() - changed > SAME_MOMENT else 0
+        except OSError:
+            self._names, self._changed = set(), 0
+
+
 class DiskCache:
     """Entries that survive a restart, one file each, within a budget. A damaged or foreign file is a miss, never an error."""
 
@@ -194,15 +229,21 @@ class DiskCache:
         self.folder = folder
         self.budget = budget
         self._base = str(folder)
+        self._shelves = [_Shelf(os.path.join(self._base, f"{first:02x}")) for first in range(256)]
 
     def _path(self, key: bytes) -> str:
         name = key.hex()
         return os.path.join(self._base, name[:2], name[2:] + ".ngr")
 
+    def _note(self, key: bytes) -> None:
+        self._shelves[key[0]].add(f"{key[1:].hex()}.ngr")
+
     def has(self, key: bytes) -> bool:
         return os.path.exists(self._path(key))
 
     def get(self, key: bytes) -> Entry | None:
+        if not self._shelves[key[0]].has(f"{key[1:].hex()}.ngr"):
+            return None
         path = self._path(key)
         try:
             with open(path, "rb") as stream:
@@ -231,6 +272,7 @@ class DiskCache:
                 os.replace(temp, path)
         except (codec.NotStorable, OSError, MemoryError):
             return False
+        self._note(key)
         return True
 
     def share(self, key: bytes, old: bytes) -> bool:
@@ -241,6 +283,7 @@ class DiskCache:
             os.link(self._path(old), path)
         except OSError:
             return False
+        self._note(key)
         return True
 
     def trim(self) -> int:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_codec import Holder, Weights
 
-from nodegraph.cache import SMALL, Cache, DiskCache, Entry, MemoryCache, choose_victims, holds_handle, size_of
+from nodegraph.cache import LOOK_SECONDS, SMALL, Cache, DiskCache, Entry, MemoryCache, choose_victims, holds_handle, size_of
 from nodegraph.diffusion.values import Image
 
 
@@ -241,6 +241,21 @@ def test_a_folder_in_place_of_a_file_is_a_miss(tmp_path: Path) -> None:
     (tmp_path / name[:2] / f"{name[2:]}.ngr").mkdir(parents=True)
     assert disk.get(key(1)) is None
     assert not disk.put(key(1), entry())
+
+
+def test_what_another_process_wrote_is_found_a_moment_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    mine, others = DiskCache(tmp_path), DiskCache(tmp_path)
+    for n in range(20):
+        wanted = key(7)[:1] + key(n)[1:]
+        assert mine.get(wanted) is None
+        others.put(wanted, entry())
+        clock[0] += LOOK_SECONDS
+        assert mine.get(wanted) is not None, "also of several that came at the same moment"
+    assert others.get(wanted) is not None, "one's own is known at once"
+    others.clear()
+    assert mine.get(wanted) is None
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
