@@ -4,6 +4,7 @@
 
 first start: with empty state and cache folders; second: with what the first one left; all from the start of the process
 root: until `GET /` is answered; object_info: until its answer is complete; rss: of the server process, idle, after that
+cpu: seconds of processor time that the server process has taken by then, which other programs on the machine hardly change
 v1: the same after a first request to our own API, which imports pydantic
 Must reach: root 0.5 s, object_info 1.0 s on the second start, rss 80 MiB.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from serving import Server, chain, ours, rss, serving
+from serving import Server, chain, cpu_seconds, ours, rss, serving
 
 
 def until(server: Server, path: str) -> float:
@@ -26,7 +27,9 @@ def until(server: Server, path: str) -> float:
 
 def start(folder: Path) -> dict[str, float]:
     with serving(folder) as server:
-        found = {"root": until(server, "/"), "system_stats": until(server, "/system_stats"), "object_info": until(server, "/object_info")}
+        found = {}
+        for name, path in (("root", "/"), ("system_stats", "/system_stats"), ("object_info", "/object_info")):
+            found[name], found[f"{name} cpu"] = until(server, path), cpu_seconds(server.process.pid)
         time.sleep(2)
         found["rss"] = rss(server.process.pid)
         server.ended(server.submit(chain(20, 1)))
