@@ -96,7 +96,7 @@ def open_editor(browser: Browser, request: pytest.FixtureRequest, tmp_path: Path
         if same is None:
             contexts.append(browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True))
         context = contexts[-1] if same is None else same.page.context
-        editors.append(Editor(context.new_page(), server.address))
+        editors.append(Editor(context.new_page(), server.address, tmp_path))
         return editors[-1].open()
 
     yield open_

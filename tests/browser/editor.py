@@ -10,6 +10,8 @@ from typing import Any, Self
 
 from playwright.sync_api import ConsoleMessage, Locator, Page, Request, WebSocket, expect
 
+from tests.browser.graphs import File
+
 PATIENCE = 60_000
 """milliseconds; machines are shared"""
 INNER = ("data:", "blob:", "about:")
@@ -27,11 +29,12 @@ expect.set_options(timeout=PATIENCE)
 
 
 class Editor:
-    """address: of the server"""
+    """address: of the server; folder: for files that are dropped"""
 
-    def __init__(self, page: Page, address: str) -> None:
+    def __init__(self, page: Page, address: str, folder: Path) -> None:
         self.page = page
         self.address = address
+        self.folder = folder
         self._faults: list[str] = []
         self._allowed: list[re.Pattern[str]] = []
         page.set_default_timeout(PATIENCE)
@@ -93,16 +96,30 @@ class Editor:
         expect(self.nodes.first).to_be_visible()
         return self
 
-    def drop(self, *files: Path | tuple[str, str, bytes], at: Point = (720, 450)) -> None:
-        """Files dropped on the canvas from outside. A file is a path, or (name, media type, content)."""
-        given = [_payload(file) for file in files]
+    def drop(self, *files: Path | File, at: Point = (720, 450)) -> None:
+        """Files dropped on the canvas from outside. A file is a path, or (name, content)."""
         chosen = self.page.evaluate_handle(CHOOSER).as_element()
         assert chosen is not None
-        chosen.set_input_files(given)
+        chosen.set_input_files([self._kept(file) for file in files])
         transfer = self.page.evaluate_handle(TRANSFER, chosen)
         where = {"dataTransfer": transfer, "clientX": at[0], "clientY": at[1]}
         for kind in ("dragenter", "dragover", "drop"):
             self.pane.dispatch_event(kind, where)
+
+    def _kept(self, file: Path | File) -> Path:
+        """As a file of its name, which is there as long as the window. Its media type goes by its ending, as it does for a person."""
+        if isinstance(file, Path):
+            return file
+        path = self.folder / file[0]
+        path.write_bytes(file[1])
+        return path
+
+    def dismiss(self) -> None:
+        """The dialog that is open, such as the report of an import."""
+        dialog = self.page.get_by_role("dialog")
+        expect(dialog).to_be_visible()
+        self.press("Escape")
+        expect(dialog).to_be_hidden()
 
     # -------------------------------------------------------------------------------------------- looking
 
@@ -254,10 +271,3 @@ def _middle(element: Locator) -> Point:
     box = element.bounding_box()
     assert box is not None
     return (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-
-
-def _payload(file: Path | tuple[str, str, bytes]) -> dict[str, Any]:
-    if isinstance(file, Path):
-        kinds = {".json": "application/json", ".png": "image/png", ".webp": "image/webp"}
-        file = (file.name, kinds.get(file.suffix, ""), file.read_bytes())
-    return {"name": file[0], "mimeType": file[1], "buffer": file[2]}

@@ -11,6 +11,12 @@ describe('a saved workflow', () => {
     expect(writeDocument(readDocument(text)).trimEnd()).toBe(text.trimEnd().replace(/(\d)\.0(?=[,\s\]}])/g, '$1'));
   });
 
+  it('is refused when it is nested so deeply that it could not be written again', () => {
+    const nested = (levels: number): string => `{"nodegraph": 1, "nodes": {}, "meta": {"a": ${'['.repeat(levels)}${']'.repeat(levels)}}}`;
+    expect(() => readDocument(nested(100_000))).toThrow(NotAWorkflow);
+    expect(writeDocument(readDocument(nested(400)), 0)).toContain('[]');
+  });
+
   it('keeps what is not known here, everywhere', () => {
     const text = JSON.stringify({
       nodegraph: 1,

@@ -8,8 +8,25 @@ export type JsonObject = { [key: string]: Json };
 const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|(?<![\d.])-?\d{16,}(?![\d.eE])/g;
 const MARK = '\u0000int:';
 
-/** Raises SyntaxError for what is not JSON. */
+/** What is nested deeper can be read, but neither compared nor written again. */
+const MOST_LEVELS = 500;
+
+/** Raises SyntaxError for what is not JSON, and RangeError for what is nested too deeply. */
 export function parseJson(text: string): Json {
+  const found = parsed(text);
+  if (isDeeper(found, MOST_LEVELS)) throw new RangeError('it is nested too deeply');
+  return found;
+}
+
+function isDeeper(value: Json, levels: number): boolean {
+  let level = [value];
+  for (let i = 0; i < levels && level.length > 0; i++) {
+    level = level.flatMap((one) => (typeof one === 'object' && one !== null ? Object.values(one) : []));
+  }
+  return level.length > 0;
+}
+
+function parsed(text: string): Json {
   let marked = false;
   const safe = text.replace(STRING_OR_NUMBER, (part) => {
     if (part.startsWith('"') || Number.isSafeInteger(Number(part))) return part;

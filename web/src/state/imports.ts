@@ -21,8 +21,8 @@ async function importText(text: string, file: File): Promise<void> {
   let data: Json;
   try {
     data = parseJson(text.replace(/^\uFEFF/, ''));
-  } catch {
-    throw new NotAWorkflow([`${file.name} is not JSON`]);
+  } catch (error) {
+    throw new NotAWorkflow([error instanceof RangeError ? `${file.name} is nested too deeply` : `${file.name} is not JSON`]);
   }
   if (isObject(data) && 'nodegraph' in data) opened(checkDocument(data), file, 'nodegraph', []);
   else await importWith(data, file);

@@ -89,6 +89,8 @@ export function CanvasView(): ReactElement {
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: another workflow is shown whole
   useEffect(() => {
+    // on an empty canvas React Flow would wait for the first node, and move it away from where it was put
+    if (latest.current.length === 0) return;
     const timer = setTimeout(() => void flow.fitView({ padding: 0.12, maxZoom: 1.1 }), 30);
     return () => clearTimeout(timer);
   }, [active, prefix, flow]);

@@ -1,0 +1,59 @@
+"""Without a mouse."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Open
+from tests.browser.served import Served
+
+
+def test_a_template_is_opened_changed_run_and_saved_by_keys_alone(server: Served, open_editor: Open) -> None:
+    editor = open_editor(server)
+    expect(editor.gallery.get_by_role("button").filter(has_text="Text to image")).to_be_visible()
+    for _ in range(60):
+        if "Text to image" in editor.page.evaluate("document.activeElement.innerText"):
+            break
+        editor.press("Tab")
+    editor.press("Enter")
+    expect(editor.nodes).to_have_count(9)
+    steps = editor.node("sample").get_by_role("spinbutton", name="steps")
+    steps.focus()
+    editor.press("2", "Enter")
+    expect(steps).to_have_attribute("aria-valuenow", "2")
+    file = editor.node("Load Checkpoint").get_by_role("button", name="file")
+    file.focus()
+    editor.press("Enter", "ArrowDown", "Enter")
+    expect(file).to_contain_text("tiny.safetensors")
+    editor.press("Control+Enter")
+    assert editor.ended().startswith("done")
+    expect(editor.node("save").get_by_role("img")).to_be_visible()
+
+    editor.press("Control+z", "Control+z")
+    expect(file).to_contain_text("tiny-emoji")
+    editor.press("Control+Shift+z", "Control+Shift+z")
+    editor.press("Control+s")
+    editor.page.keyboard.type("by keys alone")
+    editor.press("Enter")
+    expect(editor.tabs.filter(has_text="by keys alone")).to_be_visible()
+    editor.rest_focus()
+    editor.press("?")
+    expect(editor.page.get_by_role("dialog", name="Keys")).to_be_visible()
+    editor.dismiss()
+    assert server.ask("workflows/by%20keys%20alone")["workflow"]["nodes"]["sample"]["inputs"]["steps"] == 2
+
+
+def test_the_palette_needs_no_mouse(server: Served, open_editor: Open) -> None:
+    editor = open_editor(server).begin_empty()
+    editor.press("Tab")
+    editor.page.keyboard.type("empty latent")
+    editor.press("Enter")
+    expect(editor.nodes).to_have_count(1)
+    editor.press("Tab")
+    expect(editor.palette).to_be_focused()
+    editor.press("Escape")
+    expect(editor.palette).to_be_hidden()
+    editor.press("Control+a", "Control+d")
+    expect(editor.nodes).to_have_count(2)
+    editor.press("Delete")
+    expect(editor.nodes).to_have_count(1)
