@@ -1,6 +1,7 @@
 /** The workflow as the canvas wants it: boxes and lines. What did not change keeps its identity, so that it is not drawn again. */
 import type { Edge, Node } from '@xyflow/react';
 import type { Catalog, NodeSpec } from '../document/catalog';
+import { isNested } from '../document/edits/groups';
 import { type Geometry, geometryOf, HEADER, handlesOf } from '../document/geometry';
 import { inferenceOf } from '../document/inference';
 import { get } from '../document/json';
@@ -41,6 +42,8 @@ export interface Look {
 /** Below this zoom a node is a plain box with its name, and a link a thin line. */
 export const DETAIL_ZOOM = 0.5;
 const HANDLE = 12;
+/** frames lie behind all nodes, selected or not */
+const BEHIND = -3000;
 const NONE: readonly string[] = [];
 
 export function edgeId(node: string, input: string): string {
@@ -84,7 +87,7 @@ export class Flow {
 
   nodesOf(doc: Doc, catalog: Catalog, look: Look): (FlowNode | FlowGroup)[] {
     const used = usedOutputs(doc, catalog);
-    const found: (FlowNode | FlowGroup)[] = doc.groups.map((group, index) => this.group(group, index, look));
+    const found: (FlowNode | FlowGroup)[] = doc.groups.map((group, index) => this.group(group, index, depthOf(group, doc.groups), look));
     for (const [id, entry] of Object.entries(doc.nodes)) found.push(this.node(doc, id, entry, catalog, look, used.get(id) ?? NONE));
     this.data.turn();
     this.nodes.turn();
@@ -119,12 +122,13 @@ export class Flow {
     }));
   }
 
-  private group(group: Group, index: number, look: Look): FlowGroup {
+  /** Selected by its title alone: a frame drawn around nodes in it with the mouse is about the nodes. */
+  private group(group: Group, index: number, depth: number, look: Look): FlowGroup {
     const id = `group:${index}`;
     const [x, y] = get(look.moving, id) ?? [group.bounding[0], group.bounding[1]];
     const [width, height] = get(look.sizing, id) ?? [group.bounding[2], group.bounding[3]];
     const selected = look.selection.has(id);
-    return this.groups.get(id, [group, x, y, width, height, selected], () => ({
+    return this.groups.get(id, [group, x, y, width, height, selected, depth], () => ({
       id,
       type: 'group',
       data: { group, index },
@@ -133,7 +137,8 @@ export class Flow {
       height,
       measured: { width, height },
       selected,
-      zIndex: -1,
+      selectable: false,
+      zIndex: BEHIND + depth,
       dragHandle: '.grip',
       ariaLabel: `Group ${group.title ?? ''}`,
     }));
@@ -177,6 +182,11 @@ export class Flow {
     this.edges.turn();
     return found;
   }
+}
+
+/** In how many other frames one lies: it is drawn above those. */
+function depthOf(group: Group, all: readonly Group[]): number {
+  return all.filter((other) => other !== group && isNested(other, group)).length;
 }
 
 function castOf(how: Joint | null, wanted: Type, source: Type, rules: TypeRules): string {

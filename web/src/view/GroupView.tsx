@@ -3,10 +3,17 @@ import { type NodeProps, NodeResizeControl } from '@xyflow/react';
 import { type CSSProperties, memo, type ReactElement } from 'react';
 import { drawable } from '../document/colors';
 import { changeGroup } from '../document/edits/groups';
-import { perform } from '../state/editor';
+import { perform, select, useEditor } from '../state/editor';
 import type { FlowGroup } from '../state/flow';
 import { rename, useRenaming } from '../state/renaming';
 import { TitleField } from './TitleField';
+
+/** Pressed with Shift it is selected with the others, or no more. */
+function pick(id: string, more: boolean): void {
+  const { selection } = useEditor.getState();
+  if (more) select(selection.has(id) ? [...selection].filter((one) => one !== id) : [...selection, id]);
+  else if (!selection.has(id)) select([id]);
+}
 
 export const GroupView = memo(
   function GroupView({ data, selected }: NodeProps<FlowGroup>): ReactElement {
@@ -16,7 +23,11 @@ export const GroupView = memo(
     return (
       <div className={selected ? 'group selected' : 'group'} style={{ '--group': color } as CSSProperties}>
         {/* biome-ignore lint/a11y/noStaticElementInteractions: F2 does the same */}
-        <div className="group-title grip" onDoubleClick={() => rename(`group:${index}`)}>
+        <div
+          className="group-title grip"
+          onPointerDown={(event) => pick(`group:${index}`, event.shiftKey)}
+          onDoubleClick={() => rename(`group:${index}`)}
+        >
           {renamed ? (
             <TitleField
               label="Title of the group"
