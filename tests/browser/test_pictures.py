@@ -124,6 +124,7 @@ def test_a_mask_is_painted_wired_in_and_painted_on(server: Served, open_editor: 
     expect(layer).to_be_hidden()
     editor.reload()
     expect(load.get_by_role("img", name=file)).to_be_visible()
+    expect(editor.node("save").get_by_role("img")).to_be_visible()
 
 
 def test_tools_of_the_painting(editor: Editor) -> None:

@@ -8,6 +8,7 @@ import { start } from './state/actions';
 import { attachAutorun } from './state/autorun';
 import { startBatches } from './state/batchMemory';
 import { freshenTabs, keepThumbnails } from './state/files';
+import { startLastRuns } from './state/lastRuns';
 import { loadMine } from './state/mine';
 import { startPreferences } from './state/preferences';
 import { App } from './view/App';
@@ -25,4 +26,4 @@ createRoot(document.getElementById('root')!).render(
   </StrictMode>,
 );
 keepThumbnails();
-void start().then(freshenTabs).then(loadMine);
+void start().then(freshenTabs).then(loadMine).then(startLastRuns);

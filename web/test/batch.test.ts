@@ -170,6 +170,19 @@ describe('running by itself', () => {
     ).toBe(false);
   });
 
+  it('looks into subgraphs as well', () => {
+    const inner = { name: 's', inputs: [], outputs: [], nodes: start.doc.nodes, layout: {}, groups: [] };
+    const whole = startHistory({ ...start.doc, subgraphs: { s: inner } });
+    const moved = perform(whole, 'Move', (edit) => moveNodes(edit.within('s'), { sum: [8, 8] }));
+    expect(moved.doc).not.toBe(whole.doc);
+    expect(asksForRun(whole, moved)).toBe(false);
+    const changed = perform(whole, 'Change', (edit) => setInput(edit.within('s'), 'sum', 'a', 9));
+    expect(asksForRun(whole, changed)).toBe(true);
+    const made = documentOf(whole.doc, [{ node: 'sum', input: 'a', values: [7] }], { place: [0], values: [7] }, 's');
+    expect(made.subgraphs['s']!.nodes['sum']!.inputs['a']).toBe(7);
+    expect(made.nodes['sum']!.inputs['a']).toBe(1);
+  });
+
   it('does not follow seeds that a run changed, so it never runs in circles', () => {
     const ran = perform(start, 'Seed', (edit) => setInput(edit, 'sum', 'a', 5), AFTER_RUN, 0);
     expect(asksForRun(start, ran)).toBe(false);

@@ -14,15 +14,24 @@ export function asksForRun(before: History, after: History): boolean {
   return !(isNew && step?.key === AFTER_RUN);
 }
 
-/** Titles and places change nothing. */
+/** Titles and places change nothing, on the canvas and in subgraphs. */
 function runsSame(one: Doc, other: Doc): boolean {
-  if (one.subgraphs !== other.subgraphs) return false;
-  if (one.nodes === other.nodes) return true;
-  const ids = Object.keys(one.nodes);
-  if (ids.length !== Object.keys(other.nodes).length) return false;
-  return ids.every((id) => {
-    const [a, b] = [one.nodes[id]!, other.nodes[id]];
-    if (a === b) return true;
-    return b !== undefined && a.type === b.type && (a.mode ?? 'active') === (b.mode ?? 'active') && same(a.inputs, b.inputs);
-  });
+  if (!nodesRunSame(one.nodes, other.nodes)) return false;
+  if (one.subgraphs === other.subgraphs) return true;
+  return pairwise(
+    one.subgraphs,
+    other.subgraphs,
+    (a, b) => same([a.inputs, a.outputs], [b.inputs, b.outputs]) && nodesRunSame(a.nodes, b.nodes),
+  );
+}
+
+function nodesRunSame(one: Doc['nodes'], other: Doc['nodes']): boolean {
+  return pairwise(one, other, (a, b) => a.type === b.type && (a.mode ?? 'active') === (b.mode ?? 'active') && same(a.inputs, b.inputs));
+}
+
+function pairwise<T>(one: Readonly<Record<string, T>>, other: Readonly<Record<string, T>>, isSame: (a: T, b: T) => boolean): boolean {
+  if (one === other) return true;
+  const keys = Object.keys(one);
+  if (keys.length !== Object.keys(other).length) return false;
+  return keys.every((key) => Object.hasOwn(other, key) && (one[key] === other[key] || isSame(one[key]!, other[key]!)));
 }

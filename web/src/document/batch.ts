@@ -49,11 +49,11 @@ export function faultOfBatch(axes: readonly Axis[]): string | null {
   return null;
 }
 
-/** The workflow of one cell. */
-export function documentOf(doc: Doc, axes: readonly Axis[], cell: Cell): Doc {
-  const edit = new Edit(doc);
+/** The workflow of one cell. `level`: the subgraph whose nodes vary; null: those of the canvas. */
+export function documentOf(whole: Doc, axes: readonly Axis[], cell: Cell, level: string | null = null): Doc {
+  const edit = new Edit(whole, level);
   applyCell(edit, axes, cell);
-  return edit.doc;
+  return edit.whole;
 }
 
 export function applyCell(edit: Edit, axes: readonly Pick<Axis, 'node' | 'input'>[], cell: Pick<Cell, 'values'>): void {

@@ -201,13 +201,15 @@ export async function run(targets: readonly string[] | null = null, quiet = fals
     change({ problems: told.errors ?? [told], ...(quiet ? {} : { showProblems: true }) });
     return;
   }
-  following.get(tab.id)?.();
-  following.set(
-    tab.id,
-    follow(tab.id, id, (end) => ended(end)),
-  );
+  followInTab(tab.id, id, ended);
   advanceSeeds(doc);
   void refreshQueue();
+}
+
+/** In place of the run that this workflow had before. */
+export function followInTab(tab: string, run: string, onEnd: (end: RunState) => void = () => undefined): void {
+  following.get(tab)?.();
+  following.set(tab, follow(tab, run, onEnd));
 }
 
 function ended(end: RunState): void {

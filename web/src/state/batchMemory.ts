@@ -17,7 +17,9 @@ export function startBatches(): void {
     try {
       localStorage.setItem(
         KEY,
-        writeJson(now.batches.map(({ id, title, axes, cells }) => ({ id, title, axes, states: cells.map((cell) => cell.status) }))),
+        writeJson(
+          now.batches.map(({ id, title, level, axes, cells }) => ({ id, title, level, axes, states: cells.map((cell) => cell.status) })),
+        ),
       );
     } catch {
       // a browser that keeps nothing still shows them until it is closed
@@ -41,13 +43,23 @@ function kept(): Batch[] {
 /** null for what is no batch: anybody may have written there. */
 function revived(data: Json): Batch | null {
   if (!isObject(data) || !Array.isArray(data['axes']) || !Array.isArray(data['states'])) return null;
-  const { id, title, axes, states } = data;
+  const { id, title, level, axes, states } = data;
   if (typeof id !== 'string' || typeof title !== 'string' || !(axes as Json[]).every(isAxis)) return null;
   const cells = cellsOf(axes as unknown as BatchAxis[]).map((cell, i): BatchCell => {
     const status = STATES.find((one) => one === (states as Json[])[i]) ?? 'cancelled';
     return { ...cell, run: runOfCell(id, i), status: status === 'sending' ? 'cancelled' : status, pictures: [] };
   });
-  return cells.length === 0 ? null : { id, title, axes: axes as unknown as BatchAxis[], cells, stopped: true, followed: false };
+  return cells.length === 0
+    ? null
+    : {
+        id,
+        title,
+        level: typeof level === 'string' ? level : null,
+        axes: axes as unknown as BatchAxis[],
+        cells,
+        stopped: true,
+        followed: false,
+      };
 }
 
 function isAxis(data: Json): boolean {

@@ -9,6 +9,7 @@ import { followRun } from '../network/follow';
 import type { Run } from '../wire';
 import { attempt, explain, refreshQueue } from './actions';
 import { change, currentDoc, freshId, perform, show, tabOf, tell, useEditor } from './editor';
+import { levelOf } from './levels';
 import { picturesOfRun } from './pictures';
 
 export interface BatchAxis extends Axis {
@@ -29,6 +30,8 @@ export interface BatchCell {
 export interface Batch {
   readonly id: string;
   readonly title: string;
+  /** the subgraph whose nodes vary; null: those of the canvas */
+  readonly level: string | null;
   readonly axes: readonly BatchAxis[];
   readonly cells: readonly BatchCell[];
   /** nothing more of it is sent */
@@ -71,7 +74,7 @@ export async function startBatch(axes: readonly BatchAxis[]): Promise<void> {
   const title = tab.name ?? titleOf(doc);
   const cells = cellsOf(axes).map((cell, i): BatchCell => ({ ...cell, run: runOfCell(id, i), status: 'sending', pictures: [] }));
   useBatches.setState(({ batches }) => ({
-    batches: [{ id, title, axes, cells, stopped: false, followed: true }, ...batches].slice(0, KEPT),
+    batches: [{ id, title, level: levelOf(tab), axes, cells, stopped: false, followed: true }, ...batches].slice(0, KEPT),
   }));
   show({ kind: 'batch', id });
   const following = followInOrder(id);
@@ -81,11 +84,11 @@ export async function startBatch(axes: readonly BatchAxis[]): Promise<void> {
 }
 
 async function submitAll(id: string, doc: Doc): Promise<void> {
-  const { axes, cells, title } = batchOf(id)!;
+  const { axes, cells, title, level } = batchOf(id)!;
   for (const [i, cell] of cells.entries()) {
     if (batchOf(id)?.stopped !== false) break;
     try {
-      await api.submit(documentOf(doc, axes, cell), { id: cell.run, title: `${title}, ${i + 1} of ${cells.length}` });
+      await api.submit(documentOf(doc, axes, cell, level), { id: cell.run, title: `${title}, ${i + 1} of ${cells.length}` });
       if (batchOf(id)?.cells[i]?.status === 'sending') changeCell(id, cell.run, { status: 'pending' });
     } catch (error) {
       const told = explain(error);
@@ -204,7 +207,8 @@ export function labelOf(axes: readonly BatchAxis[], values: readonly Json[]): st
 
 /** The values of a cell, in the workflow in front. */
 export function takeValues(batch: Batch, cell: BatchCell): void {
-  if (batch.axes.some((axis) => !Object.hasOwn(currentDoc().nodes, axis.node))) {
+  const tab = tabOf(useEditor.getState());
+  if (tab === undefined || levelOf(tab) !== batch.level || batch.axes.some((axis) => !Object.hasOwn(currentDoc().nodes, axis.node))) {
     tell('The workflow in front is another one, or lost a node of this batch', 'error', 'Open the workflow of the picture instead.');
     return;
   }

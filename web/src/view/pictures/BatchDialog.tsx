@@ -97,7 +97,8 @@ function nextOf(variables: readonly Variable[], rows: readonly Row[]): Variable 
 
 function summary(axes: readonly Axis[]): string {
   const counts = axes.map((axis) => axis.values.length);
-  return counts.length > 1 ? `${counts.join(' × ')} = ${countOf(axes)} runs` : `${countOf(axes)} runs`;
+  const runs = countOf(axes) === 1 ? '1 run' : `${countOf(axes)} runs`;
+  return counts.length > 1 ? `${counts.join(' × ')} = ${runs}` : runs;
 }
 
 interface AxisProps {

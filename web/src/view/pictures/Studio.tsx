@@ -78,13 +78,19 @@ function Keys({ actions }: { readonly actions: readonly Action[] }): ReactElemen
             <div key={action.label}>
               <dt>{action.label}</dt>
               <dd>
-                <kbd>{keyName(action.keys[0]!)}</kbd>
+                <kbd>{shownKey(action.keys[0]!)}</kbd>
               </dd>
             </div>
           ))}
       </dl>
     </aside>
   );
+}
+
+const ARROWS: Readonly<Record<string, string>> = { ArrowLeft: '←', ArrowRight: '→', ArrowUp: '↑', ArrowDown: '↓' };
+
+function shownKey(keys: string): string {
+  return keyName(keys.replace(/Arrow\w+/, (name) => ARROWS[name] ?? name).replace(/^Shift\+([{}?])$/, '$1'));
 }
 
 /** Fields and sliders have keys of their own, and a focused button is pressed by Enter and Space. */
@@ -98,7 +104,7 @@ function takesKey(event: KeyboardEvent): boolean {
 
 export function Act({ action, text }: { readonly action: Action; readonly text?: string }): ReactElement {
   const key = action.keys[0];
-  const name = key === undefined ? action.label : `${action.label} (${keyName(key)})`;
+  const name = key === undefined ? action.label : `${action.label} (${shownKey(key)})`;
   return (
     <button
       type="button"

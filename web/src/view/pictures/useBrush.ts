@@ -94,9 +94,9 @@ export function useBrush(stage: Stage, settings: Settings, painting: Painting, p
     const by = Math.max(2, settings.radius * stage.view.scale * (far ? 2 : 0.5));
     putRing([from[0] + dx * by, from[1] + dy * by]);
   };
-  const arrow = (key: string, dx: number, dy: number): Action[] => [
-    { label: `Brush ${key}`, keys: [key], run: () => byKey(dx, dy, false) },
-    { label: `Brush ${key} far`, keys: [`Shift+${key}`], run: () => byKey(dx, dy, true) },
+  const arrow = (key: string, to: string, dx: number, dy: number): Action[] => [
+    { label: `Brush ${to}`, keys: [key], run: () => byKey(dx, dy, false) },
+    { label: `Brush far ${to}`, keys: [`Shift+${key}`], run: () => byKey(dx, dy, true) },
   ];
   const dab = (line: boolean): void => {
     const room = stage.element.current!;
@@ -107,10 +107,10 @@ export function useBrush(stage: Stage, settings: Settings, painting: Painting, p
     paper.finish();
   };
   const keys: readonly Action[] = [
-    ...arrow('ArrowLeft', -1, 0),
-    ...arrow('ArrowRight', 1, 0),
-    ...arrow('ArrowUp', 0, -1),
-    ...arrow('ArrowDown', 0, 1),
+    ...arrow('ArrowLeft', 'left', -1, 0),
+    ...arrow('ArrowRight', 'right', 1, 0),
+    ...arrow('ArrowUp', 'up', 0, -1),
+    ...arrow('ArrowDown', 'down', 0, 1),
     { label: 'Paint here', keys: ['Enter'], run: () => dab(false) },
     { label: 'Paint a line to here', keys: ['Shift+Enter'], run: () => dab(true) },
   ];
