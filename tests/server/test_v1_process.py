@@ -99,7 +99,7 @@ def test_the_pictures_are_there(followed: Followed) -> None:
         assert picture.size == (512, 512)
     assert (followed.folder / "fox.png").read_bytes() == (followed.folder / "output" / "text_to_image_00001.png").read_bytes()
     assert (followed.folder / "input" / "fox.png").is_file()
-    assert (followed.folder / "state" / "workflows" / "fox.json").is_file()
+    assert (followed.folder / "state" / "workflows" / "owl.json").is_file()
 
 
 def test_the_commands_that_start_it_are_ones_that_it_knows() -> None:
