@@ -222,11 +222,12 @@ class Life:
             "previews": submission.previews,
             "trace": submission.trace,
             "secrets": dict(submission.secrets),
-            "origin": submission.origin_text if submission.origin else "",
+            "document": len(document),
         }
+        origin = submission.origin_text.encode("ascii") if submission.origin else b""
         self.job = job = RunningJob(id, listener, asyncio.get_running_loop().create_future())
         try:
-            self.send({"kind": "run", "job": id, **asked}, document)
+            self.send({"kind": "run", "job": id, **asked}, document + origin)
             return await job.finished
         except link.FrameTooLarge as error:
             return Outcome("failed", error={"code": "E405", "error": "TooLarge", "message": f"the workflow makes {error}"})

@@ -4,7 +4,7 @@
 
 The server begins with `hello` (the protocol's number, settings), the worker answers `ready`. Then:
 
-    to the worker    run, cancel, free, describe, explain, upgrade, stats, ping, stop
+    to the worker    run (bytes: the workflow, and what came to `/prompt`), cancel, free, describe, explain, upgrade, stats, ping, stop
     to the server    events, preview (bytes: a JPEG), finished, reply, pong
 """
 

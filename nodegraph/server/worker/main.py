@@ -128,17 +128,17 @@ class Worker:
         graph = self._graph(engine, frame)
         self._sink = sink = Sink(self._outbox, graph.nodes, frame.data["job"], self._board)
         asked = {name: frame.data[name] for name in ("previews", "trace", "secrets")}
-        foreign = partial(chunks_of, frame.data["origin"])
+        foreign = partial(chunks_of, frame.binary[frame.data["document"] :])
         result = engine.run(graph, emit=sink, cancelled=self._cancelled[frame.data["job"]], foreign=foreign, **asked)
         return {"status": result.status, "error": result.error.to_json() if result.error is not None else None}
 
     def _graph(self, engine: Engine, frame: link.Frame) -> Graph:
         """The checked graph of a run: the one of an earlier run of the same workflow, if it cannot have been changed since."""
-        targets = frame.data["targets"]
-        name = blake2b(link.dump(targets).encode() + b"\0" + frame.binary, digest_size=16).digest()
+        targets, document = frame.data["targets"], frame.binary[: frame.data["document"]]
+        name = blake2b(link.dump(targets).encode() + b"\0" + document, digest_size=16).digest()
         graph = self._graphs.pop(name, None)
         if graph is None:
-            graph = engine.check(document_of(frame.binary), targets=targets)
+            graph = engine.check(document_of(document), targets=targets)
         if not _holds_lists(graph):
             self._graphs[name] = graph
             while len(self._graphs) > GRAPHS_KEPT:
@@ -160,7 +160,7 @@ class Worker:
             self._outbox.send({"kind": "reply", "id": frame.data.get("id"), **answer})
 
 
-def chunks_of(origin: str) -> dict[str, Any]:
+def chunks_of(origin: bytes) -> dict[str, Any]:
     """What ComfyUI writes into a picture: `prompt`, and each part of `extra_pnginfo`, `workflow` as a rule.
 
     origin: what came to `/prompt`, as JSON; empty for runs that were asked for in another way
