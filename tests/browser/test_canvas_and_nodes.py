@@ -117,3 +117,22 @@ def test_nodes_are_reached_edited_and_connected_by_keyboard(server: Served, open
     page.keyboard.press("Escape")
     page.keyboard.press("F1")
     expect(page.get_by_role("complementary", name="About the node")).to_contain_text("Denoise a latent")
+
+
+def test_a_frame_takes_its_nodes_along_and_leaves_them_within_reach(server: Served, open_editor: Open) -> None:
+    editor = open_editor(server).begin_with("Text to image")
+    page = editor.page
+    before = {id: place["pos"] for id, place in editor.document()["layout"].items()}
+    editor.press("Control+a", "Control+g")
+    title = page.locator(".group-title")
+    x, y = middle(title)
+    editor.drag((x, y), (x + 40, y + 60))
+    after = {id: place["pos"] for id, place in editor.document()["layout"].items()}
+    steps = {(after[id][0] - before[id][0], after[id][1] - before[id][1]) for id in before}
+    assert len(steps) == 1
+    assert steps != {(0, 0)}
+    title.click()
+    editor.node("sample").locator(".node-header").click()
+    page.keyboard.press("Delete")
+    expect(editor.node("sample")).to_have_count(0)
+    expect(title).to_have_count(1)
