@@ -34,16 +34,21 @@ def test_a_run_goes_on_after_the_server_was_killed(served: Served, open_editor: 
     expect(editor.nodes).to_have_count(3)
 
 
-def test_a_server_that_comes_late_is_waited_for(served: Served, open_editor: Open) -> None:
+def test_a_save_that_failed_is_done_when_the_server_is_back(served: Served, open_editor: Open) -> None:
     served.start()
     editor = open_editor(served).begin_empty()
-    editor.add("empty latent")
+    editor.add("empty latent", (300, 300))
     editor.allow(GONE)
     served.kill()
-    editor.page.get_by_role("button", name="Run", exact=True).click()
-    expect(editor.state).to_have_text("failed")
+    editor.add("load checkpoint", (800, 300))
+    editor.press("Control+s")
+    dialog = editor.page.get_by_role("dialog")
+    dialog.get_by_role("textbox", name="Name").fill("kept")
+    editor.press("Enter")
+    expect(editor.notices.first).to_be_visible()
+    expect(dialog).to_be_visible()
+
     served.start()
-    editor.add("empty latent", (800, 300))
-    assert len(editor.document()["nodes"]) == 2
-    editor.start()
-    expect(editor.page.get_by_role("region", name="Problems")).to_contain_text("output")
+    editor.press("Enter")
+    expect(dialog).to_be_hidden()
+    assert len(served.ask("workflows/kept")["workflow"]["nodes"]) == 2
