@@ -150,10 +150,11 @@ function Ports({ id, side, definition }: PortsProps): ReactElement {
 function Exposing(): ReactElement | null {
   const doc = useEditor(docOf);
   const catalog = useEditor(catalogOf);
-  const node = useEditor((state) => (state.selection.size === 1 ? [...state.selection][0] : undefined));
+  const chosen = useEditor((state) => state.selection);
+  const [node, ...others] = [...chosen].filter((id) => Object.hasOwn(doc.nodes, id));
   const entry = get(doc.nodes, node ?? '');
   const spec = entry && catalog.spec(entry.type);
-  if (node === undefined || entry === undefined || spec === undefined || isBorder(entry)) return null;
+  if (node === undefined || others.length > 0 || entry === undefined || spec === undefined || isBorder(entry)) return null;
   const free = Object.keys(spec.inputs).filter((name) => asLink(get(entry.inputs, name)) === null);
   if (free.length === 0) return null;
   return (
