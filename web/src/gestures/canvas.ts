@@ -167,6 +167,8 @@ export function onConnectEnd(state: FinalConnectionState, screen: Point, flow: P
   const { loose } = useEditor.getState();
   change({ loose: null });
   if (loose === null || state.isValid === true) return;
+  const onto = document.elementFromPoint(screen[0], screen[1])?.closest<HTMLElement>('.react-flow__node')?.dataset['id'];
+  if (onto !== undefined && exposeByDrop(loose, onto)) return;
   if (state.toHandle?.id && state.toNode !== null && state.toNode.id !== loose.node) {
     refuse(loose, state.toNode.id, state.toHandle.id, state.toHandle.type);
     return;
@@ -186,7 +188,6 @@ function refuse(loose: NonNullable<Palette['loose']>, id: string, handle: string
 }
 
 function connectToNode(loose: NonNullable<Palette['loose']>, id: string): void {
-  if (exposeByDrop(loose, id)) return;
   const catalog = currentCatalog();
   const spec = catalog.spec(get(currentDoc().nodes, id)?.type ?? '');
   const partner = spec && partnerOf(spec, loose, catalog);
