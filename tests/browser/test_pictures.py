@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Dialog, Locator, expect
 
 from tests.browser.conftest import Open
-from tests.browser.editor import Editor, Point
+from tests.browser.editor import Editor, File, Point
 from tests.browser.served import Served
 
 NO_PICTURE = b"this is no picture"
@@ -24,12 +24,12 @@ def png(colour: str = "teal", side: int = SIDE) -> bytes:
     return out.getvalue()
 
 
-def workflow(nodes: dict[str, Any], layout: dict[str, Any]) -> tuple[str, str, bytes]:
+def workflow(nodes: dict[str, Any], layout: dict[str, Any]) -> File:
     """As a file that is dropped."""
-    return "made.json", "application/json", json.dumps({"nodegraph": 1, "nodes": nodes, "layout": layout}).encode()
+    return "made.json", json.dumps({"nodegraph": 1, "nodes": nodes, "layout": layout}).encode()
 
 
-def colours(**after: dict[str, str]) -> tuple[str, str, bytes]:
+def colours(**after: dict[str, str]) -> File:
     """A workflow that runs in no time."""
     return workflow(
         {
@@ -175,7 +175,7 @@ def test_tools_of_the_painting(editor: Editor) -> None:
 
 
 def test_pictures_are_dropped_pasted_and_refused(editor: Editor, server: Served) -> None:
-    editor.drop(("plain.png", "image/png", png("blue")))
+    editor.drop(("plain.png", png("blue")))
     load = editor.node("Load Image")
     expect(load.get_by_role("img", name="plain.png")).to_be_visible()
     file = ("dropped.png", "image/png", png("navy"))
