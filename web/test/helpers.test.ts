@@ -44,6 +44,16 @@ describe('the palette', () => {
     expect(found[0]!.partner).toBe('image');
   });
 
+  it('offers what needs no other link first', () => {
+    const input = { type: 'image', required: true };
+    const node = { ...CATALOG.specs.Blur!, outputs: {} };
+    const two = { ...node, id: 'Ab', title: 'Ab', inputs: { image: input, other: { type: 'model', required: true } } };
+    const one = { ...node, id: 'Yz', title: 'Yz', inputs: { image: input } };
+    const found = searchNodes(CATALOG.with({ Ab: two, Yz: one }), '', { side: 'output', type: CATALOG.parse('image') });
+    const order = found.map((each) => each.spec.id);
+    expect(order.indexOf('Yz')).toBeLessThan(order.indexOf('Ab'));
+  });
+
   it('offers only what feeds an input', () => {
     expect(ids('', { side: 'input', type: CATALOG.parse('float'), mapped: false }).sort()).toEqual(['Sum', 'Switch']);
   });

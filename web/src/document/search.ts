@@ -26,7 +26,8 @@ export function searchNodes(catalog: Catalog, query: string, loose: Loose | null
     const points = words.map((word) => scoreOf(spec, word));
     if (points.some((point) => point === 0)) continue;
     const sum = points.reduce((total, point) => total + point, 0);
-    found.push({ spec, partner: partner?.name ?? null, score: sum + (partner?.score ?? 0) + bonus(spec, recent) });
+    const score = sum + (partner === null ? 0 : partner.score - openEnds(spec, partner.name)) + bonus(spec, recent);
+    found.push({ spec, partner: partner?.name ?? null, score });
   }
   return found.sort((a, b) => b.score - a.score || compareText(a.spec.title, b.spec.title)).slice(0, limit);
 }
@@ -38,6 +39,11 @@ function compareText(a: string, b: string): number {
 function bonus(spec: NodeSpec, recent: readonly string[]): number {
   const place = recent.indexOf(spec.id);
   return (place >= 0 ? Math.max(1, 6 - place) : 0) - (spec.status === 'deprecated' ? 20 : 0);
+}
+
+/** How many links more a node needs before it can run: of two that fit, the one that is ready sooner goes first. */
+function openEnds(spec: NodeSpec, partner: string): number {
+  return Object.entries(spec.inputs).filter(([name, input]) => name !== partner && input.required && input.widget === undefined).length;
 }
 
 /** The first exact partner, else the first that fits. An exact type is worth more than one that takes anything. */
