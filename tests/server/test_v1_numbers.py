@@ -94,7 +94,7 @@ def test_a_run_that_never_began_waited_until_it_ended() -> None:
 
 
 def test_each_node_is_told_with_what_became_of_it() -> None:
-    document = {"nodes": {id: {"type": id.upper()} for id in "abcde"}}
+    document = {"nodegraph": 1, "nodes": {id: {"type": id.upper()} for id in "abcde"}}
     reasons = {"a": ["first run"], "b": [], "c": ["first run"], "d": ["input `x`: 1 -> 2"], "a/0.inner": ["first run"]}
     told = events(
         {"event": "run_started", "total": 3, "cached": ["c"]},

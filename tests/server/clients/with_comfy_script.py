@@ -43,6 +43,7 @@ with runtime.Workflow() as workflow:
     saved = picture(1)
 workflow.task.add_progress_callback(lambda step: steps.append((step.node_id, step.value, step.max)))
 images = workflow.task.wait_result(saved).wait()
+workflow.task.wait()  # it takes tasks that are queued between a result and the end of its run for lost, with any server
 again = picture(2).wait().wait()
 print(
     json.dumps(
