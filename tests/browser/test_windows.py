@@ -38,7 +38,7 @@ def test_a_stale_save_is_refused_and_nothing_is_lost(server: Served, open_editor
     one.add("load checkpoint", (800, 650))
     one.press("Control+s")
     expect(one.notices.filter(has_text="version 2")).to_be_visible()
-    other.add("load upscaler", (200, 700))
+    other.add("load upscaler", (900, 700))
     other.allow("412")
     other.press("Control+s")
     expect(other.page.get_by_role("dialog")).to_contain_text("shared by two")

@@ -9,7 +9,7 @@ import { get, type Json, parseJson } from '../document/json';
 import { asLink, checkDocument, type Doc, titleOf, viewOf, writeDocument } from '../document/model';
 import { catalogAt } from '../document/subgraphs';
 import { ApiError, api } from '../network/api';
-import { claim, drafts } from '../network/drafts';
+import { claim, type Draft, drafts, leave, release, takeLeft } from '../network/drafts';
 import type { ErrorJson } from '../wire';
 import {
   activate,
@@ -79,9 +79,12 @@ async function loadCatalog(): Promise<void> {
 // ------------------------------------------------------------------------------------------------ drafts
 
 async function restoreDrafts(): Promise<void> {
-  const found = await drafts.all().catch(() => []);
-  for (const draft of found) {
-    if (!(await claim(draft.id))) continue;
+  const left = takeLeft();
+  const written = await drafts.all().catch(() => []);
+  const found = [...written.filter((draft) => !left.some((other) => other.id === draft.id)), ...left].sort((a, b) => a.order - b.order);
+  const mine = (sessionStorage.getItem('drafts') ?? '').split(' ');
+  const claimed = await Promise.all(found.map((draft) => claim(draft.id, mine.includes(draft.id))));
+  for (const draft of found.filter((_, at) => claimed[at])) {
     const doc = readQuietly(draft.text);
     if (doc !== null) openTab({ id: draft.id, doc, name: draft.name, etag: draft.etag, saved: draft.dirty ? null : doc });
   }
@@ -114,15 +117,18 @@ function keepDrafts(): void {
   const kept = new Map<string, Tab>();
   let told = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const write = (): void => {
+  const write = (): Draft[] => {
     const { tabs, active } = useEditor.getState();
+    const changed: Draft[] = [];
     sessionStorage.setItem('active', active);
+    sessionStorage.setItem('drafts', tabs.map((tab) => tab.id).join(' '));
     tabs.forEach((tab, order) => {
       const before = kept.get(tab.id);
       if (isUntouched(tab) || (before !== undefined && isSameDraft(before, tab))) return;
       if (before === undefined) void claim(tab.id);
       kept.set(tab.id, tab);
       const draft = { id: tab.id, text: writeDocument(tab.history.doc, 0), name: tab.name, etag: tab.etag, dirty: isDirty(tab), order };
+      changed.push(draft);
       drafts.put(draft).catch(() => {
         if (!told) tell('This browser keeps no drafts: save on the server.', 'error');
         told = true;
@@ -132,16 +138,22 @@ function keepDrafts(): void {
       kept.delete(id);
       void drafts.delete(id).catch(() => undefined);
     }
+    return changed;
   };
   const soon = (): void => {
-    clearTimeout(timer);
-    timer = setTimeout(write, DRAFT_MILLISECONDS);
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      write();
+    }, DRAFT_MILLISECONDS);
   };
   useEditor.subscribe((now, before) => {
     if (now.tabs !== before.tabs && now.tabs.some((tab) => isNewlySaved(tab, before.tabs))) write();
     else if (now.tabs !== before.tabs || now.active !== before.active) soon();
   });
-  addEventListener('pagehide', write);
+  addEventListener('pagehide', () => {
+    leave(write());
+    release();
+  });
   soon();
 }
 
