@@ -20,6 +20,15 @@ HOSTILE = (
     "__proto__",
 )
 
+DRAFT_HAS = """async (words) => {
+  const answer = (request) => new Promise((resolve) => { request.onsuccess = () => resolve(request.result); });
+  const database = await answer(indexedDB.open('nodegraph'));
+  const drafts = await answer(database.transaction('drafts').objectStore('drafts').getAll());
+  database.close();
+  return drafts.some((draft) => draft.text.includes(words));
+}"""
+"""so large a draft takes the browser seconds to write"""
+
 
 def hostile() -> dict[str, Any]:
     nodes: dict[str, Any] = {}
@@ -103,6 +112,7 @@ def test_a_file_of_fifty_megabytes_opens_and_is_kept(editor: Editor) -> None:
     expect(editor.nodes).to_have_count(2)
     editor.add("load checkpoint", (400, 700))
     assert len(editor.document()["meta"]["ballast"]) == 49
+    editor.page.wait_for_function(DRAFT_HAS, arg='"LoadCheckpoint"')
     editor.reload()
     expect(editor.nodes).to_have_count(3)
 
