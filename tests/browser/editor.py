@@ -162,6 +162,8 @@ class Editor:
 
     def document(self) -> dict[str, Any]:
         """The workflow in front, as it is downloaded."""
+        expect(self.page.get_by_role("menu")).to_have_count(0)
+        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         with self.page.expect_download() as download:
             self.press("Control+e")
         found: dict[str, Any] = json.loads(Path(download.value.path()).read_text("utf-8"))
