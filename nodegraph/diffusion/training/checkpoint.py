@@ -21,9 +21,8 @@ from nodegraph.diffusion.training.export import TABLE, card_of, export_checkpoin
 from nodegraph.diffusion.training.latents import EncodeStep, LatentSettings, encode_latents, open_latents
 from nodegraph.diffusion.training.loop import LoopSettings, Pictures, TrainStep, train
 from nodegraph.diffusion.training.scenes import SceneRecipe
-from nodegraph.diffusion.training.state import load_state, weights_hash
+from nodegraph.diffusion.training.state import finished_state, weights_hash
 from nodegraph.diffusion.training.vae import VaeTask
-from nodegraph.errors import BadCheckpointState
 
 SHOWN = 30
 FITTED = 64
@@ -81,9 +80,7 @@ class CheckpointJob:
 
     def finish(self) -> tuple[Path, Pictures]:
         """Write the checkpoint; returns its path and a sheet of samples."""
-        state = load_state(self.folder, self.task.identity)
-        if state is None:
-            raise BadCheckpointState(f"{self.folder} holds no training state", hint="train first")
+        state = finished_state(self.folder, self.task.identity)
         samples = self.task.samples()
         assert samples is not None
         path, vae = self.folder / "checkpoint.safetensors", deepcopy(self.vae).cpu()

@@ -18,9 +18,8 @@ from nodegraph.diffusion.training.dual_encoder import DualEncoderSettings, DualE
 from nodegraph.diffusion.training.export import Card, card_of, used_tokens
 from nodegraph.diffusion.training.loop import LoopSettings, Pictures, TrainStep, train
 from nodegraph.diffusion.training.optimiser import OptimiserName, OptimiserSettings
-from nodegraph.diffusion.training.state import load_state, weights_hash
+from nodegraph.diffusion.training.state import finished_state, weights_hash
 from nodegraph.diffusion.weights import save_weights
-from nodegraph.errors import BadCheckpointState
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,7 @@ class DualEncoderJob:
 
     def finish(self) -> tuple[Path, Pictures]:
         """Write the encoder; returns its path and scenes with what they are judged to show."""
-        state = load_state(self.folder, self.task.identity)
-        if state is None:
-            raise BadCheckpointState(f"{self.folder} holds no training state", hint="train first")
+        state = finished_state(self.folder, self.task.identity)
         self.task.net.eval()
         with torch.no_grad():
             samples = self.task.samples()

@@ -92,6 +92,14 @@ def load_state(folder: Path, identity: Mapping[str, Any] | None = None) -> Train
     return state
 
 
+def finished_state(folder: Path, identity: Mapping[str, Any]) -> TrainState:
+    """The state of a training in `folder`. Raises `BadCheckpointState` if there is none, too."""
+    state = load_state(folder, identity)
+    if state is None:
+        raise BadCheckpointState(f"{folder} holds no training state", hint="train first")
+    return state
+
+
 def _state(facts: Mapping[str, str], tensors: dict[str, Tensor]) -> TrainState:
     if facts.get("format") != FORMAT:
         raise ValueError(f"format {facts.get('format')!r}, wanted {FORMAT!r}")
