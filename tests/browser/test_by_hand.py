@@ -37,7 +37,7 @@ def test_a_picture_from_an_empty_canvas(editor: Editor) -> None:
     assert types == sorted(["LoadCheckpoint", "CLIPEncode", "CLIPEncode", "KSampler", "EmptyLatent", "VAEDecode", "SaveImage"])
 
     assert editor.run().startswith("done")
-    picture = editor.node("Save Image").get_by_role("img")
+    picture = editor.node("Save Image").locator("img")
     assert picture.evaluate("image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])") == [64, 64]
 
     steps = editor.undo_all()

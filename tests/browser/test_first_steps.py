@@ -14,7 +14,7 @@ def test_a_template_is_picked_run_and_shows_its_picture(server: Served, open_edi
     editor.set(editor.node("Load Checkpoint"), "file", "tiny.safetensors")
     editor.set(editor.node("sample"), "steps", 2)
     assert editor.run().startswith("done")
-    picture = editor.node("save").get_by_role("img")
+    picture = editor.node("save").locator("img")
     expect(picture).to_be_visible()
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") >= 128
 

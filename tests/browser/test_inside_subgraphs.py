@@ -50,7 +50,7 @@ def test_the_main_path(server: Served, open_editor: Open) -> None:
     outer = editor.node("Draw by hand")
     editor.set(outer, "seed", 5)
     assert editor.run().startswith("done")
-    expect(editor.node("save").get_by_role("img")).to_be_visible()
+    expect(editor.node("save").locator("img")).to_be_visible()
     saved = editor.document()
     (instance,) = (node for node in saved["nodes"].values() if node["type"].startswith("subgraph/"))
     assert instance["inputs"]["seed"] == 5

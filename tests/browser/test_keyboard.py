@@ -30,7 +30,7 @@ def test_a_template_is_opened_changed_run_and_saved_by_keys_alone(server: Served
     expect(file).to_contain_text("tiny.safetensors")
     editor.press("Control+Enter")
     assert editor.ended().startswith("done")
-    expect(editor.node("save").get_by_role("img")).to_be_visible()
+    expect(editor.node("save").locator("img")).to_be_visible()
 
     editor.press("Control+z", "Control+z")
     expect(file).to_contain_text("tiny-emoji")

@@ -113,7 +113,7 @@ def test_a_mask_is_painted_wired_in_and_painted_on(server: Served, open_editor: 
     editor.connect(editor.node("VAE Encode"), "latent", mask, "latent")
     editor.connect(mask, "latent", editor.node("sample"), "latent")
     assert editor.run().startswith("done")
-    expect(editor.node("save").get_by_role("img")).to_be_visible()
+    expect(editor.node("save").locator("img")).to_be_visible()
 
     layer = open_painting(editor, load)
     assert painted_at(editor, SIDE // 2, SIDE // 2) == 255
@@ -124,7 +124,7 @@ def test_a_mask_is_painted_wired_in_and_painted_on(server: Served, open_editor: 
     expect(layer).to_be_hidden()
     editor.reload()
     expect(load.get_by_role("img", name=file)).to_be_visible()
-    expect(editor.node("save").get_by_role("img")).to_be_visible()
+    expect(editor.node("save").locator("img")).to_be_visible()
 
 
 def test_tools_of_the_painting(editor: Editor) -> None:

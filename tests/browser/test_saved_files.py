@@ -55,6 +55,16 @@ def choose(page: Page, name: str, action: str) -> None:
     page.get_by_role("menuitem", name=action).click()
 
 
+def test_asking_for_a_name_ends_with_the_tab_it_was_asked_for(editor: Editor, tmp_path: Path) -> None:
+    editor.rest_focus()
+    editor.press("Control+Shift+s")
+    dialog = editor.page.get_by_role("dialog", name="Save on the server")
+    expect(dialog).to_be_visible()
+    editor.drop(colours(tmp_path / "instead.json", red=0xFF0000))
+    expect(editor.nodes).to_have_count(2)
+    expect(dialog).to_be_hidden()
+
+
 def test_a_saved_workflow_is_renamed_copied_deleted_and_brought_back(editor: Editor, server: Served, tmp_path: Path) -> None:
     editor.drop(colours(tmp_path / "tree.json", red=0xFF0000))
     page = editor.page
@@ -95,6 +105,7 @@ def test_a_saved_workflow_is_renamed_copied_deleted_and_brought_back(editor: Edi
 
 def test_two_windows_that_save_the_same_are_merged(editor: Editor, server: Served, open_editor: Open, tmp_path: Path) -> None:
     editor.drop(colours(tmp_path / "pair.json", red=0xFF0000, blue=0x0000FF))
+    expect(editor.nodes).to_have_count(4)
     saved_as(editor, "pair")
     other = open_editor(server)
     other.gallery.get_by_role("button", name="Close").click()
@@ -127,6 +138,7 @@ def test_two_windows_that_save_the_same_are_merged(editor: Editor, server: Serve
 def test_what_was_not_changed_here_takes_over_what_was_saved_elsewhere(editor: Editor, server: Served, tmp_path: Path) -> None:
     path = colours(tmp_path / "fresh.json", red=0xFF0000)
     editor.drop(path)
+    expect(editor.nodes).to_have_count(2)
     saved_as(editor, "fresh")
     data = json.loads(path.read_text("utf-8"))
     data["nodes"]["red"]["inputs"]["width"] = 99

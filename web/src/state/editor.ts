@@ -210,13 +210,15 @@ export function selectedGroups(): number[] {
 /** Opens a workflow in front; in place of one that is empty and untouched. */
 export function openTab(tab: Omit<Tab, 'history'> & { readonly doc: Doc }): void {
   const { doc, ...rest } = tab;
-  set((state) => ({
-    tabs: [...state.tabs.filter((other) => !isUntouched(other)), { ...rest, history: startHistory(doc) }],
-    active: tab.id,
-    selection: NOTHING,
-    links: NOTHING,
-    problems: [],
-  }));
+  set((state) => {
+    const tabs = [...state.tabs.filter((other) => !isUntouched(other)), { ...rest, history: startHistory(doc) }];
+    return { tabs, active: tab.id, dialog: dialogWith(tabs, state.dialog), selection: NOTHING, links: NOTHING, problems: [] };
+  });
+}
+
+/** A dialog about a tab goes with the tab. */
+function dialogWith(tabs: readonly Tab[], dialog: Dialog | null): Dialog | null {
+  return dialog !== null && 'tab' in dialog && !tabs.some((tab) => tab.id === dialog.tab) ? null : dialog;
 }
 
 export function isUntouched(tab: Tab): boolean {
@@ -238,7 +240,7 @@ export function closeTab(id: string): void {
     const at = state.tabs.findIndex((tab) => tab.id === id);
     const tabs = state.tabs.filter((tab) => tab.id !== id);
     const next = state.active === id ? (tabs[Math.max(0, at - 1)]?.id ?? '') : state.active;
-    return { tabs, active: next, selection: NOTHING, links: NOTHING };
+    return { tabs, active: next, dialog: dialogWith(tabs, state.dialog), selection: NOTHING, links: NOTHING };
   });
   if (useEditor.getState().tabs.length === 0) newTab();
 }
