@@ -49,7 +49,7 @@ class Loaded(NamedTuple):
 def load_workflow(path: str | Path, registry: Registry | None = None) -> Loaded:
     """Read a workflow file of any accepted format.
 
-    registry: names outputs of node types that only exist here, in API JSON; see `comfy.api_json.convert_api`
+    registry: names outputs of node types that only exist here, in API JSON, and tells what ports of subgraphs look like
 
     Raises FileMissing, ReadFailed, TooLarge, NotJson, UnknownFormat, FormatTooNew, GraphTooLarge, or Problems with every fault at once.
     """
@@ -68,11 +68,15 @@ def load_workflow(path: str | Path, registry: Registry | None = None) -> Loaded:
 def document_from(data: Any, registry: Registry | None = None, name: str = "the data") -> Loaded:
     """A workflow from plain data of any accepted JSON format. Raises what `load_workflow` does."""
     from nodegraph.comfy import api_json, ui_json
+    from nodegraph.ports import with_looks
 
     if isinstance(data, dict) and "nodegraph" in data:
         return Loaded(parse_document(data), "nodegraph")
     if ui_json.is_ui_json(data):
-        return Loaded(*_split(ui_json.convert_ui(data), "comfyui-ui"))
+        converted = ui_json.convert_ui(data)
+        if registry is not None and converted.document.subgraphs:
+            converted = converted._replace(document=with_looks(converted.document, registry))
+        return Loaded(*_split(converted, "comfyui-ui"))
     if api_json.is_api_json(data):
         return Loaded(*_split(api_json.convert_api(data, registry), "comfyui-api"))
     inner = data.get("prompt") if isinstance(data, dict) else None

@@ -15,10 +15,11 @@ def convert(arguments: argparse.Namespace) -> int:
     from nodegraph.comfy.api_json import to_api
     from nodegraph.formats import load_workflow
 
-    loaded = load_workflow(arguments.source)
+    registry = builtin_registry(arguments.packs)
+    loaded = load_workflow(arguments.source, registry)
     for warning in loaded.warnings:
         print(f"note: {warning}", file=sys.stderr)
-    data = to_api(loaded.document, builtin_registry(arguments.packs)) if arguments.to == "comfy-api" else loaded.document.to_json()
+    data = to_api(loaded.document, registry) if arguments.to == "comfy-api" else loaded.document.to_json()
     text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     write_atomic(arguments.target, lambda stream: stream.write(text.encode("utf-8", "surrogatepass")))
     print(f"{arguments.target}: {len(loaded.document.nodes)} nodes, from {loaded.kind}")

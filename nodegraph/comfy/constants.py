@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 from nodegraph.comfy.aliases import SAME_CHOICES, ForeignInput, Kind
 from nodegraph.errors import shorten
@@ -14,6 +16,35 @@ _WHOLE = re.compile(r"\s*([+-]?\d{1,30})(\.0*)?\s*")
 _NUMBER = re.compile(r"\s*[+-]?(\d{1,30}\.?\d{0,30}|\.\d{1,30})(e[+-]?\d{1,3})?\s*", re.IGNORECASE)
 _HUGE = 10**40
 _PLACE = re.compile(r"(.+?) \[(input|output|temp)\]", re.DOTALL)
+
+
+_TYPES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "STRING": "str",
+        "INT": "int",
+        "FLOAT": "float",
+        "BOOLEAN": "bool",
+        "COMBO": "str",
+        "MODEL": "model",
+        "CLIP": "clip",
+        "VAE": "vae",
+        "CONDITIONING": "conditioning",
+        "LATENT": "latent",
+        "IMAGE": "image",
+        "MASK": "mask",
+        "UPSCALE_MODEL": "upscaler",
+    }
+)
+_OF_KIND: Final[Mapping[Kind, str]] = MappingProxyType(
+    {"int": "int", "float": "float", "str": "str", "bool": "bool", "choice": "str", "file": "str"}
+)
+WIDGETS: Final[Mapping[str, str]] = MappingProxyType({"int": "number", "float": "number", "str": "text", "bool": "switch"})
+"""by type, the plainest widget that sets it"""
+
+
+def type_name(theirs: str, kind: ForeignInput | None = None) -> str:
+    """Our name of a type of ComfyUI, or of an input that takes values; `*` if it is not known."""
+    return _TYPES.get(theirs.upper()) or (_OF_KIND.get(kind.kind) if kind is not None else None) or "*"
 
 
 def coerce(entry: ForeignInput, value: Any) -> Any:

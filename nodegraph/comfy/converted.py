@@ -16,13 +16,19 @@ class Converted(NamedTuple):
 class Warnings:
     """Remarks gathered while converting, each about a node where that is known."""
 
-    def __init__(self) -> None:
-        self._found: dict[str, None] = {}
+    def __init__(self, within: str = "", found: dict[str, None] | None = None) -> None:
+        self._within = within
+        self._found: dict[str, None] = {} if found is None else found
+
+    def within(self, name: str) -> Warnings:
+        """The same, for remarks about nodes inside something."""
+        return Warnings(name, self._found)
 
     def add(self, message: str, node: str | None = None, type_: str | None = None) -> None:
         named = f' "{shorten(type_, 60)}"' if type_ else ""
-        where = f"node {shorten(node, 60)}{named}: " if node is not None else ""
-        self._found[where + message] = None
+        places = (self._within, f"node {shorten(node, 60)}{named}" if node is not None else "")
+        where = ", ".join(filter(None, places))
+        self._found[f"{where}: {message}" if where else message] = None
 
     def all(self) -> tuple[str, ...]:
         return tuple(self._found)

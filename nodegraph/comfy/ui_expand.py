@@ -1,29 +1,28 @@
-"""Subgraphs unfolded, and every wire followed to what really feeds it.
+"""Subgraphs that cannot stay unfolded, and every wire followed to what really feeds it.
 
-A `Frame` is the canvas or one unfolded instance of a subgraph; its nodes get ids such as `1:2`. `Tracer.trace` follows a wire through
-reroutes, borders of subgraphs, primitives, bypassed and muted nodes. Nothing here recurses.
+A `Frame` is the canvas, the inside of a subgraph that stays one, or one unfolded instance of another; the nodes of that get ids such as
+`1:2`. `Tracer.trace` follows a wire through reroutes, borders of unfolded subgraphs, primitives, bypassed and muted nodes. Nothing here
+recurses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from nodegraph.comfy.converted import Warnings
-from nodegraph.comfy.ui_file import BYPASSED, MUTED, Port, UiFile, UiGraph, UiNode
-from nodegraph.comfy.ui_widgets import CONTROL_WORDS
-from nodegraph.errors import Cycle, GraphTooLarge, NodegraphError, shorten
+from nodegraph.comfy.ui_file import BYPASSED, MUTED, Port, UiGraph, UiNode
+from nodegraph.comfy.ui_subgraphs import GET_NODES, SET_NODES, Kept, is_setting, proxies_of
+from nodegraph.comfy.ui_widgets import CONTROL_WORDS, first_value
+from nodegraph.errors import GraphTooLarge, shorten
 
-MAX_DEPTH: Final = 40
 MAX_UNFOLDED: Final = 300_000
 """nodes, slots and values in all copies of subgraphs together"""
 _LOOKED_AT: Final = 50
 """inputs of a bypassed node whose types are compared one by one; no honest node has as many"""
 REROUTES: Final = frozenset({"Reroute", "Reroute (rgthree)", "ReroutePrimitive|pysssss"})
 PRIMITIVE: Final = "PrimitiveNode"
-SET_NODES: Final = frozenset({"SetNode", "easy setNode"})
-GET_NODES: Final = frozenset({"GetNode", "easy getNode"})
 VIRTUAL: Final = REROUTES | SET_NODES | GET_NODES | {PRIMITIVE}
 
 
@@ -35,13 +34,19 @@ class Origin(NamedTuple):
     slot: int
 
 
+class Inlet(NamedTuple):
+    """What feeds an input: an input of the subgraph that it is in, by its place."""
+
+    place: int
+
+
 class Constant(NamedTuple):
     """What feeds an input: a value set elsewhere, on a primitive or on the outside of a subgraph."""
 
     value: Any
 
 
-Source = Origin | Constant | None
+Source = Origin | Inlet | Constant | None
 
 
 class Traced(NamedTuple):
@@ -57,14 +62,15 @@ class Frame:
     prefix: str = ""
     parent: Frame | None = None
     instance: UiNode | None = None
-    depth: int = 0
+    kept: Kept | None = None
+    """it is the inside of this one"""
     off: bool = False
     """it, or something around it, is muted or bypassed"""
     children: dict[str, Frame] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
-    """settings made on the outside of this instance, by the name of the subgraph's input"""
+    """settings made on the outside of this instance, by the name of the subgraph's input; or the Inlet that makes them"""
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """settings of inner nodes made from outside: by node, by widget"""
+    """the same of inner nodes: by node, by widget"""
     setters: dict[str, UiNode] = field(default_factory=dict)
     """nodes that name what flows into them, for those that fetch it by name"""
 
@@ -78,90 +84,75 @@ class Frame:
             frame = frame.parent
 
 
-def unfold(file: UiFile, problems: list[NodegraphError], warnings: Warnings) -> list[Frame]:
-    """The canvas and every instance of a subgraph, outer ones first.
+def unfold(root: Frame, definitions: Mapping[str, UiGraph], kept: Container[str], room: int, warnings: Warnings) -> list[Frame]:
+    """A canvas and every instance in it of a subgraph that does not stay one, outer ones first.
 
-    A subgraph inside itself is added to `problems`; raises GraphTooLarge when copies of copies come to too many nodes.
+    Raises GraphTooLarge when copies of copies come to more than `room`, counted as `UiGraph.weight` does.
     """
-    root = Frame(file.root)
     frames: list[Frame] = []
     waiting = [root]
-    total = 0
     while waiting:
         frame = waiting.pop()
         frames.append(frame)
-        total += frame.graph.weight if frame.parent is not None else 0
-        if total > MAX_UNFOLDED:
+        room -= frame.graph.weight if frame.parent is not None else 0
+        if room < 0:
             raise GraphTooLarge("its subgraphs unfold to far too many nodes", hint="use fewer copies of nested subgraphs")
-        inner = [child for node in frame.graph.nodes.values() if (child := _child(frame, node, file, problems, warnings)) is not None]
-        waiting.extend(reversed(inner))
+        for node in frame.graph.nodes.values():
+            if node.type in SET_NODES and isinstance(name := first_value(node), str):
+                frame.setters[name] = node
+            elif node.type in definitions and node.type not in kept:
+                off = frame.off or node.mode in (MUTED, BYPASSED)
+                child = Frame(definitions[node.type], frame.id_of(node) + ":", frame, node, off=off)
+                own = settings_of(frame, node, child.graph, warnings)
+                child.values, child.overrides = {**own.values, **frame.overrides.get(node.id, {})}, own.overrides
+                frame.children[node.id] = child
+        waiting.extend(reversed(frame.children.values()))
     return frames
-
-
-def _child(frame: Frame, node: UiNode, file: UiFile, problems: list[NodegraphError], warnings: Warnings) -> Frame | None:
-    if node.type in SET_NODES and isinstance(name := first_value(node), str):
-        frame.setters[name] = node
-    graph = file.definitions.get(node.type)
-    if graph is None:
-        return None
-    id = frame.id_of(node)
-    if any(above.graph is graph for above in frame.ancestors()):
-        fault = f"the subgraph {shorten(graph.name or graph.id)!r} contains itself"
-        problems.append(Cycle(fault, node=shorten(id, 60), hint="open it in ComfyUI and take the inner copy out"))
-        return None
-    if frame.depth >= MAX_DEPTH:
-        raise GraphTooLarge(f"subgraphs are nested more than {MAX_DEPTH} deep", hint="unpack some of them in ComfyUI")
-    child = Frame(graph, id + ":", frame, node, frame.depth + 1, frame.off or node.mode in (MUTED, BYPASSED))
-    _set_values(child, node, frame, warnings)
-    frame.children[node.id] = child
-    return child
 
 
 # --------------------------------------------------------------------------------------------- settings on the outside
 
 
-def _set_values(child: Frame, node: UiNode, frame: Frame, warnings: Warnings) -> None:
-    """Settings that an instance makes for its inside; those that a frame further out makes for the instance come last."""
+class Settings(NamedTuple):
+    """What an instance sets: inputs of its subgraph by name, and settings of inner nodes by node and widget."""
+
+    values: dict[str, Any]
+    overrides: dict[str, dict[str, Any]]
+
+
+def settings_of(frame: Frame, node: UiNode, graph: UiGraph, warnings: Warnings) -> Settings:
+    """Settings that an instance makes itself for its inside."""
+    found = Settings({}, {})
     proxies = node.properties.get("proxyWidgets")
     if node.named is not None:
-        child.values.update(node.named)
+        found.values.update(node.named)
     elif isinstance(node.widgets, list) and node.widgets and isinstance(proxies, list) and proxies:
-        _set_by_proxy(child, node.widgets, proxies)
+        _set_by_proxy(found, node)
     elif isinstance(node.widgets, list) and any(value is not None for value in node.widgets):
-        _set_by_position(child, node, warnings)
-    child.values.update(frame.overrides.get(node.id, {}))
-    child.values = {name: value for name, value in child.values.items() if value is not None}
+        found.values.update(_by_position(frame.id_of(node), node, graph, warnings))
+    return Settings({name: value for name, value in found.values.items() if value is not None}, found.overrides)
 
 
-def _set_by_proxy(child: Frame, values: list[Any], proxies: list[Any]) -> None:
+def _set_by_proxy(found: Settings, node: UiNode) -> None:
     """Each proxy is [inner node, widget] and owns the value at its place; node "-1" is the subgraph's own input."""
-    for proxy, value in zip(proxies, values, strict=False):
-        if value is None or not isinstance(proxy, list) or len(proxy) < 2 or not all(isinstance(part, str) for part in proxy[:2]):
-            continue
-        inner, name = proxy[:2]
-        if inner == "-1":
-            child.values[name] = value
-        elif name != "control_after_generate" and not name.startswith("$$"):
-            child.overrides.setdefault(inner, {})[name] = value
+    for (inner, name), value in zip(proxies_of(node), node.widgets, strict=False):
+        if value is not None and inner == "-1":
+            found.values[name] = value
+        elif value is not None and is_setting(name):
+            found.overrides.setdefault(inner, {})[name] = value
 
 
-def _set_by_position(child: Frame, node: UiNode, warnings: Warnings) -> None:
+def _by_position(id: str, node: UiNode, graph: UiGraph, warnings: Warnings) -> dict[str, Any]:
     shown = {port.name for port in node.inputs if port.widget is not None}
-    names = [port.name for i, port in enumerate(child.graph.inputs) if i in child.graph.settings or port.name in shown]
+    names = [port.name for i, port in enumerate(graph.inputs) if i in graph.settings or port.name in shown]
     values = list(node.widgets)
     if len(values) > len(names):
         values = [value for value in values if not (isinstance(value, str) and value in CONTROL_WORDS)]
     if len(values) != len(names):
         text = f"{len(node.widgets)} values are stored for the {len(names)} settings of the subgraph; its inner values are taken"
-        warnings.add(text, child.prefix[:-1], child.graph.name)
-        return
-    child.values.update(zip(names, values, strict=True))
-
-
-def first_value(node: UiNode) -> Any:
-    """The first widget of a node of the editor, such as the value of a primitive or the name of a setter."""
-    values = node.widgets if isinstance(node.widgets, list) else list(node.widgets.values()) if isinstance(node.widgets, dict) else []
-    return values[0] if values else None
+        warnings.add(text, id, graph.name)
+        return {}
+    return dict(zip(names, values, strict=True))
 
 
 # --------------------------------------------------------------------------------------------- following wires
@@ -210,6 +201,8 @@ class Tracer:
         wire = frame.graph.wires.get(place.link)
         if wire is None:
             return self._open(place, f"link {shorten(place.link)}")
+        if wire.origin == frame.graph.input_node and frame.kept is not None:
+            return Inlet(wire.origin_slot) if wire.origin_slot < len(frame.graph.inputs) else None
         if wire.origin == frame.graph.input_node and frame.instance is not None:
             return self._outwards(frame, frame.instance, wire.origin_slot, place.wanted)
         node = frame.graph.nodes.get(wire.origin)
@@ -227,13 +220,14 @@ class Tracer:
         return None
 
     def _through(self, place: _Place, node: UiNode, slot: int) -> _Place | Source:
-        """Past an active node if it only exists in the editor, into it if it is a subgraph; else it is the origin."""
+        """Past an active node if it only exists in the editor, into it if it is unfolded; else it is the origin."""
         frame = place.frame
         if node.type in REROUTES or node.type in SET_NODES:
             return _go_on(frame, node.inputs[0] if node.inputs else None, place.wanted)
         if node.type == PRIMITIVE:
-            value = first_value(node)
-            return Constant(value) if value is not None else None
+            inlet = next(iter(frame.overrides.get(node.id, {}).values()), None)
+            value = inlet if isinstance(inlet, Inlet) else first_value(node)
+            return as_source(value)
         if node.type in GET_NODES:
             return self._fetch(frame, node, place.wanted)
         child = frame.children.get(node.id)
@@ -259,13 +253,17 @@ class Tracer:
         return _go_on(frame.parent, port, wanted) if frame.parent is not None else None
 
 
-def _set_outside(place: _Place) -> Constant | None:
+def as_source(value: Any) -> Constant | Inlet | None:
+    return value if isinstance(value, Inlet) else Constant(value) if value is not None else None
+
+
+def _set_outside(place: _Place) -> Constant | Inlet | None:
     """The value that an instance has for the input of its subgraph where a wire begins: it counts if nothing comes from further out."""
     frame, wire = place.frame, place.frame.graph.wires.get(place.link)
     if wire is None or wire.origin != frame.graph.input_node or wire.origin_slot >= len(frame.graph.inputs):
         return None
     name = frame.graph.inputs[wire.origin_slot].name
-    return Constant(frame.values[name]) if name in frame.values else None
+    return as_source(frame.values.get(name))
 
 
 def _switched_off(place: _Place) -> Origin | None:
@@ -287,13 +285,17 @@ def _go_on(frame: Frame, port: Port | None, wanted: str) -> _Place | None:
 
 
 def _inwards(child: Frame, instance: UiNode, slot: int, wanted: str) -> _Place | None:
-    """From an output of an instance to the wire that ends there inside. A stale instance may list its outputs in another order."""
-    outputs = child.graph.outputs
-    name = instance.outputs[slot].name if slot < len(instance.outputs) else None
-    if name is not None and (slot >= len(outputs) or outputs[slot].name != name):
-        slot = next((i for i, port in enumerate(outputs) if port.name == name), slot)
-    link = child.graph.results.get(slot)
+    """From an output of an instance to the wire that ends there inside."""
+    link = child.graph.results.get(output_of(instance, child.graph, slot))
     return _Place(child, link, wanted) if link is not None else None
+
+
+def output_of(instance: UiNode, graph: UiGraph, slot: int) -> int:
+    """The output of a subgraph that one of an instance stands for: a stale instance may list them in another order."""
+    name = instance.outputs[slot].name if slot < len(instance.outputs) else None
+    if name is not None and (slot >= len(graph.outputs) or graph.outputs[slot].name != name):
+        return next((i for i, port in enumerate(graph.outputs) if port.name == name), slot)
+    return slot
 
 
 def _bypass(node: UiNode, slot: int, wanted: str) -> Port | None:
@@ -323,7 +325,7 @@ def _members(name: str) -> set[str]:
 
 
 def running(frames: Iterable[Frame]) -> Iterator[tuple[Frame, UiNode]]:
-    """All nodes that are more than a help of the editor, with the frame they are in."""
+    """All nodes that are more than a help of the editor, with the frame they are in; those that stand for a kept subgraph too."""
     for frame in frames:
         for node in frame.graph.nodes.values():
             if node.type not in VIRTUAL and node.id not in frame.children:

@@ -68,6 +68,8 @@ class UiGraph:
     groups: tuple[dict[str, Any], ...] = ()
     input_node: str = "-10"
     output_node: str = "-20"
+    borders: tuple[list[float] | None, list[float] | None] = (None, None)
+    """where the nodes of the inputs and of the outputs are"""
     results: dict[int, str] = field(default_factory=dict)
     """the wire that ends at each output of the subgraph"""
     settings: frozenset[int] = frozenset()
@@ -105,7 +107,7 @@ def parse_ui(data: Any, problems: list[NodegraphError]) -> UiFile:
         if definitions.setdefault(graph.id, graph) is not graph:
             problems.append(UnknownFormat(f"two subgraphs have the id {shorten(graph.id)}", hint=_SAVE_AGAIN))
     if any(len(graph.inputs) > MAX_PORTS or len(graph.outputs) > MAX_PORTS for graph in definitions.values()):
-        problems.append(UnknownFormat(f"a subgraph has more than {MAX_PORTS} inputs or outputs", hint="is the file broken?"))
+        raise UnknownFormat(f"a subgraph has more than {MAX_PORTS} inputs or outputs", hint="is the file broken?")
     total = len(root.nodes) + sum(len(graph.nodes) for graph in definitions.values())
     if total > MAX_NODES:
         raise GraphTooLarge(f"the workflow has {total} nodes; at most {MAX_NODES} are accepted")
@@ -142,6 +144,7 @@ def _parse_graph(raw: dict[str, Any], id: str, problems: list[NodegraphError]) -
     graph.groups = tuple(group for item in _loose_list(raw.get("groups")) if (group := _group(item)) is not None)
     graph.input_node = _border_id(raw.get("inputNode"), "-10")
     graph.output_node = _border_id(raw.get("outputNode"), "-20")
+    graph.borders = _border_place(raw.get("inputNode")), _border_place(raw.get("outputNode"))
     graph.results = {wire.target_slot: link for link, wire in graph.wires.items() if wire.target == graph.output_node}
     graph.settings = frozenset(wire.origin_slot for wire in graph.wires.values() if _feeds_widget(graph, wire))
     graph.weight = 1 + len(graph.inputs) + len(graph.groups) + sum(map(_weight, graph.nodes.values()))
@@ -264,6 +267,10 @@ def _slot(raw: Any) -> int | None:
 
 def _border_id(raw: Any, usual: str) -> str:
     return (read_id(raw.get("id")) if isinstance(raw, dict) else None) or usual
+
+
+def _border_place(raw: Any) -> list[float] | None:
+    return read_numbers(raw.get("bounding"), 4) if isinstance(raw, dict) else None
 
 
 # --------------------------------------------------------------------------------------------- looks

@@ -10,6 +10,8 @@ from nodegraph.comfy.ui_expand import Frame
 _GAP: Final = 160.0
 _HEADER: Final = 60.0
 _NODE_SIZE: Final = (220.0, 100.0)
+_BORDER: Final = 260.0
+"""the width of a node that stands for the border of a subgraph"""
 _SHELF: Final = 4000.0
 
 Box = tuple[float, float, float, float]
@@ -36,6 +38,14 @@ def arrange(frames: list[Frame], kept: Iterable[str]) -> tuple[dict[str, Any], l
         groups.append({"title": _title(frame), "bounding": [left, top, *size]})
         left, shelf = left + size[0] + _GAP, max(shelf, size[1])
     return layout, groups
+
+
+def borders(root: Frame, kept: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Layouts of the nodes that stand for the inputs and for the outputs of a subgraph: where the file has them, else beside the rest."""
+    left, top, right, _ = _box(root, set(kept)) or (0.0, 0.0, 0.0, 0.0)
+    inlet, outlet = root.graph.borders
+    pos = [inlet[0] + inlet[2] - _BORDER, inlet[1]] if inlet is not None else [left - _BORDER - _GAP / 2, top]
+    return {"pos": pos}, {"pos": outlet[:2] if outlet is not None else [right + _GAP / 2, top]}
 
 
 def _title(frame: Frame) -> str:

@@ -32,6 +32,12 @@ def widget_values(id: str, node: UiNode, alias: Alias | None, warnings: Warnings
     return _of_alias(id, node, alias, warnings) if alias is not None else _of_unknown(id, node, warnings)
 
 
+def first_value(node: UiNode) -> Any:
+    """The first widget of a node of the editor, such as the value of a primitive or the name of a setter."""
+    values = node.widgets if isinstance(node.widgets, list) else list(node.widgets.values()) if isinstance(node.widgets, dict) else []
+    return values[0] if values else None
+
+
 def _named(values: dict[str, Any], alias: Alias | None) -> dict[str, Any]:
     known = values.items() if alias is None else ((name, value) for name, value in values.items() if name in alias.by_theirs)
     return {name: value for name, value in known if not _is_no_input(name)}

@@ -22,7 +22,7 @@ LAYERS = [
     {"schema", "context", "content", "codec", "tracing"},
     {"authoring", "literals", "cache", "media", "script"},
     {"registry"},
-    {"subgraphs", "settings"},
+    {"subgraphs", "settings", "ports"},
     {"graph"},
     {"keys", "overrides", "calling", "expansion"},
     {"plan", "async_lane", "comfy"},

@@ -12,12 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nodegraph.comfy.aliases import BY_OURS
+from nodegraph.comfy.api_json import to_api
 from nodegraph.comfy.ui_file import MAX_PORTS
 from nodegraph.comfy.ui_json import convert_ui, from_ui, is_ui_json
 from nodegraph.document import Document, Link, NodeEntry, parse_document
 from nodegraph.errors import FormatTooNew, GraphTooLarge, Problems, UnknownFormat
+from nodegraph.formats import document_from
 from nodegraph.graph import build
 from nodegraph.registry import Registry, builtin_registry
+from nodegraph.subgraphs import flatten
 
 
 @cache
@@ -265,33 +268,72 @@ def test_a_slot_that_a_known_node_does_not_have() -> None:
 # --------------------------------------------------------------------------------------------- subgraphs
 
 
-def test_subgraphs_are_unfolded_with_their_own_values() -> None:
+def flat(document: Document) -> dict[str, dict[str, Any]]:
+    """What would run: inputs of nodes by path."""
+    nodes = flatten(parse_document(document.to_json()), registry()).document.nodes
+    return {id: {name: value for name, value in entry.inputs.items() if name != "syntax"} for id, entry in nodes.items()}
+
+
+def test_subgraphs_stay_subgraphs_with_their_own_values() -> None:
+    document, warnings = convert_ui(load("ui_subgraphs.json"))
+    assert warnings == ()
+    assert {id: entry.type for id, entry in document.nodes.items() if entry.type.startswith("subgraph/")} == {
+        "2": "subgraph/pair",
+        "3": "subgraph/pair",
+        "6": "subgraph/pair",
+    }
+    assert document.nodes["2"].inputs == {"clip": Link("1", "clip"), "subject": "a red cat"}
+    assert document.nodes["2"].title == "first pair"
+    pair, encode = document.subgraphs["pair"], document.subgraphs["encode"]
+    assert (pair.name, encode.name) == ("Prompt pair", "Encode")
+    assert [(port.raw["type"], port.raw.get("default")) for port in pair.inputs.values()] == [
+        ("clip", None),
+        ("str", "inner default"),
+        ("str", "ugly"),
+    ]
+    assert encode.nodes["21"].inputs["text"] == Link("in", "text")
+    assert pair.nodes["11"].inputs == {"clip": Link("in", "clip"), "text": Link("in", "subject")}
+    nodes = flat(document)
+    assert nodes["2/11/21"] == {"text": "a red cat", "clip": Link("1", "clip")}
+    assert nodes["2/12/21"] == {"text": "ugly", "clip": Link("1", "clip")}
+    assert nodes["3/11/21"] == {"text": Link("4", "str"), "clip": Link("1", "clip")}
+    assert nodes["5"] == {"conditioning_1": Link("2/11/21", "conditioning"), "conditioning_2": Link("3/11/21", "conditioning")}
+
+
+def test_ports_look_like_what_they_set() -> None:
+    data = file(
+        [node(1, "draw", [port("seed", "INT", None, True)], widgets_values=[7])],
+        [],
+        definitions={
+            "subgraphs": [
+                {
+                    "id": "draw",
+                    "name": "Draw",
+                    "inputs": [port("seed", "INT")],
+                    "outputs": [port("LATENT", "LATENT")],
+                    "nodes": [node(2, "KSampler", [port("seed", "INT", 1, True)], "LATENT", widgets_values=[5, "fixed", 20, 8])],
+                    "links": [[1, -10, 0, 2, 0, "INT"], [2, 2, 0, -20, 0, "LATENT"]],
+                }
+            ]
+        },
+    )
+    document = document_from(data, registry()).document
+    seed = document.subgraphs["draw"].inputs["seed"].raw
+    assert (seed["type"], seed["default"], seed["widget"], seed["minimum"]) == ("int", 5, {"kind": "seed"}, 0)
+    assert document.subgraphs["draw"].outputs["LATENT"].raw["type"] == "latent"
+    assert document.nodes["1"].inputs == {"seed": 7}
+
+
+def test_a_switched_off_subgraph_stays_switched_off() -> None:
     document = from_ui(load("ui_subgraphs.json"))
-    assert inputs(document, "2:11:21") == {"text": "a red cat", "clip": Link("1", "clip")}
-    assert inputs(document, "2:12:21") == {"text": "ugly", "clip": Link("1", "clip")}
-    assert inputs(document, "3:11:21") == {"text": Link("4", "str"), "clip": Link("1", "clip")}
-    assert inputs(document, "5") == {"conditioning_1": Link("2:11:21", "conditioning"), "conditioning_2": Link("3:11:21", "conditioning")}
-    assert not {"2", "3", "6"} & document.nodes.keys()
+    assert {id for id, entry in document.nodes.items() if entry.mode == "bypassed"} == {"6"}
+    assert document.nodes["6"].inputs["subject"] == "off"
 
 
-def test_a_switched_off_subgraph_stays_muted() -> None:
-    document = from_ui(load("ui_subgraphs.json"))
-    assert {id for id, entry in document.nodes.items() if entry.mode == "muted"} == {"6:11:21", "6:12:21"}
-    assert inputs(document, "6:11:21")["text"] == "off"
-
-
-def test_the_inside_of_subgraphs_is_laid_out_below_without_overlap() -> None:
-    document = from_ui(load("ui_subgraphs.json"))
-    outside = max(document.layout[id]["pos"][1] for id in ("1", "4", "5"))
-    boxes = [group["bounding"] for group in document.rest["groups"]]
-    assert len(boxes) == 6
-    for i, (x, y, w, h) in enumerate(boxes):
-        assert y > outside
-        assert not any(x < x2 + w2 and x2 < x + w and y < y2 + h2 and y2 < y + h for x2, y2, w2, h2 in boxes[:i])
-    x, y, w, h = boxes[0]
-    left, top = document.layout["2:11:21"]["pos"]
-    assert x < left < x + w
-    assert y < top < y + h
+def test_the_inside_of_a_subgraph_lies_as_it_did() -> None:
+    layout = from_ui(load("ui_subgraphs.json")).subgraphs["pair"].rest["layout"]
+    assert layout["11"]["pos"] == [200, 0]
+    assert layout["in"]["pos"][0] + 260 < layout["11"]["pos"][0] < layout["out"]["pos"][0]
 
 
 def test_values_of_an_instance_by_position() -> None:
@@ -299,26 +341,121 @@ def test_values_of_an_instance_by_position() -> None:
     instance = data["nodes"][1]
     instance["properties"] = {}
     instance["widgets_values"] = ["by position"]
-    assert inputs(from_ui(data), "2:11:21")["text"] == "by position"
+    assert from_ui(data).nodes["2"].inputs["subject"] == "by position"
     instance["widgets_values"] = ["too", "many"]
     document, warnings = convert_ui(data)
-    assert inputs(document, "2:11:21")["text"] == "inner default", "the value stored on the nested instance itself"
+    assert flat(document)["2/11/21"]["text"] == "inner default", "the value stored on the nested instance itself"
     assert "2 values are stored for the 1 settings" in warnings[0]
 
 
-def test_a_proxy_for_an_inner_widget() -> None:
+def test_a_setting_of_an_inner_node_that_is_shown_outside_is_an_input() -> None:
     data = load("ui_subgraphs.json")
     data["nodes"][1]["widgets_values"] = ["a red cat", "set from outside"]
-    assert inputs(from_ui(data), "2:12:21")["text"] == "set from outside"
-    assert inputs(from_ui(data), "3:12:21")["text"] == "ugly"
+    document = from_ui(data)
+    assert list(document.subgraphs["pair"].inputs) == ["clip", "subject", "text"]
+    assert document.nodes["2"].inputs["text"] == "set from outside"
+    nodes = flat(document)
+    assert nodes["2/12/21"]["text"] == "set from outside"
+    assert nodes["3/12/21"]["text"] == "ugly"
 
 
 def test_a_bypassed_subgraph_hands_on_by_type() -> None:
+    blur = {
+        "id": "blur",
+        "name": "Blur",
+        "inputs": [port("image", "IMAGE")],
+        "outputs": [port("IMAGE", "IMAGE")],
+        "nodes": [node(1, "ImageBlur", [port("image", "IMAGE", 1)], "IMAGE", widgets_values=[3, 1.0])],
+        "links": [[1, -10, 0, 1, 0, "IMAGE"], [2, 1, 0, -20, 0, "IMAGE"]],
+    }
+    nodes = [
+        node(1, "LoadImage", [], "IMAGE MASK", widgets_values=["cat.png", "image"]),
+        node(2, "blur", [port("image", "IMAGE", 1)], "IMAGE", mode=4),
+        node(3, "PreviewImage", [port("images", "IMAGE", 2)]),
+    ]
+    document = from_ui(file(nodes, [[1, 1, 0, 2, 0, "IMAGE"], [2, 2, 0, 3, 0, "IMAGE"]], definitions={"subgraphs": [blur]}))
+    assert document.nodes["2"].mode == "bypassed"
+    api = to_api(document, registry())
+    assert api["3"]["inputs"]["images"] == ["1", 0]
+    assert set(api) == {"1", "3"}
+
+
+def fetching(setter_outside: bool) -> dict[str, Any]:
+    """A subgraph that fetches its picture by a name, which is set outside of it or inside."""
+    setter = node(5, "SetNode", [port("IMAGE", "IMAGE", 1)], "*", widgets_values=["photo"])
+    load_image = node(4, "LoadImage", [], "IMAGE MASK", widgets_values=["cat.png", "image"])
+    source, wire = [load_image, setter], [1, 4, 0, 5, 0, "IMAGE"]
+    inner = [node(6, "GetNode", [], "IMAGE", widgets_values=["photo"]), node(7, "PreviewImage", [port("images", "IMAGE", 2)])]
+    definition = {
+        "id": "show",
+        "name": "Show",
+        "inputs": [],
+        "outputs": [],
+        "nodes": inner if setter_outside else [*inner, *source],
+        "links": [[2, 6, 0, 7, 0, "IMAGE"], *([] if setter_outside else [wire])],
+    }
+    canvas = [node(1, "show"), *(source if setter_outside else [])]
+    return file(canvas, [wire] if setter_outside else [], definitions={"subgraphs": [definition]})
+
+
+def test_a_subgraph_that_fetches_from_outside_is_unfolded_and_told() -> None:
+    document, warnings = convert_ui(fetching(setter_outside=True))
+    assert document.subgraphs == {}
+    assert inputs(document, "1:7") == {"image": Link("4", "image")}
+    assert warnings == ("the subgraph 'Show' was unfolded: it fetches 'photo', which is set outside of it",)
+    assert [group["title"] for group in document.rest["groups"]] == []
+    document, warnings = convert_ui(fetching(setter_outside=False))
+    assert document.subgraphs["show"].nodes["7"].inputs["image"] == Link("4", "image")
+    assert warnings == ()
+
+
+def test_an_unfolded_subgraph_inside_a_kept_one() -> None:
+    data = fetching(setter_outside=True)
+    outer = {"id": "outer", "name": "Outer", "inputs": [], "outputs": [], "nodes": data["nodes"], "links": data["links"]}
+    data["definitions"]["subgraphs"].append(outer)
+    data["nodes"], data["links"] = [node(9, "outer")], []
+    document, warnings = convert_ui(data)
+    assert list(document.subgraphs) == ["outer"]
+    assert document.subgraphs["outer"].nodes["1:7"].inputs["image"] == Link("4", "image")
+    assert len(warnings) == 1
+
+
+def test_faults_and_remarks_inside_say_in_which_subgraph_they_are() -> None:
     data = load("ui_subgraphs.json")
-    data["nodes"][1]["mode"] = 4
-    data["nodes"][1]["inputs"][0]["type"] = data["nodes"][1]["outputs"][0]["type"] = "CLIP"
-    data["nodes"][4]["inputs"][0]["type"] = "CLIP"
-    assert inputs(from_ui(data), "5")["conditioning_1"] == Link("1", "clip")
+    inner = data["definitions"]["subgraphs"][0]["definitions"]["subgraphs"][0]
+    inner["nodes"][0]["widgets_values"] = [{"an": "object"}]
+    _, warnings = convert_ui(data)
+    assert any(text.startswith("subgraph 'Encode', node 21") for text in warnings)
+    inner["links"][2]["origin_slot"] = 3
+    with pytest.raises(Problems) as caught:
+        from_ui(data)
+    assert "has no output slot 3" in caught.value.errors[0].message
+    assert caught.value.errors[0].message.startswith("subgraph 'Encode'")
+
+
+def test_a_primitive_that_is_shown_outside() -> None:
+    definition = {
+        "id": "wide",
+        "name": "Wide",
+        "inputs": [],
+        "outputs": [port("LATENT", "LATENT")],
+        "nodes": [
+            node(1, "PrimitiveNode", [], "INT", widgets_values=[512, "fixed"]),
+            node(2, "EmptyLatentImage", [port("width", "INT", 1, True)], "LATENT", widgets_values=[64, 64, 1]),
+        ],
+        "links": [[1, 1, 0, 2, 0, "INT"], [2, 2, 0, -20, 0, "LATENT"]],
+    }
+    instance = node(1, "wide", [], "LATENT", properties={"proxyWidgets": [["1", "value"]]}, widgets_values=[768])
+    document = from_ui(file([instance], [], definitions={"subgraphs": [definition]}))
+    assert document.nodes["1"].inputs == {"value": 768}
+    assert flat(document)["1/2"]["width"] == 768
+
+
+def test_an_output_to_which_nothing_is_connected_inside_feeds_nothing() -> None:
+    data = load("ui_subgraphs.json")
+    pair = data["definitions"]["subgraphs"][0]
+    pair["links"] = [link for link in pair["links"] if link["id"] != 4]
+    assert inputs(from_ui(data), "5") == {}
 
 
 def test_a_subgraph_inside_itself() -> None:
@@ -331,12 +468,13 @@ def test_a_subgraph_inside_itself() -> None:
 
 
 def test_copies_of_copies_are_bounded() -> None:
-    levels = [
-        {"id": f"s{i}", "name": f"s{i}", "nodes": [node(1, f"s{i + 1}"), node(2, f"s{i + 1}")], "links": [], "inputs": [], "outputs": []}
-        for i in range(38)
-    ]
+    get = node(3, "GetNode", [], "IMAGE", widgets_values=["photo"])
+    levels = [{"id": f"s{i}", "name": f"s{i}", "nodes": [node(1, f"s{i + 1}"), node(2, f"s{i + 1}"), get], "links": []} for i in range(38)]
+    plain = file([node(1, "s0")], [], definitions={"subgraphs": levels})
+    assert len(from_ui(plain).subgraphs) == 38, "they stay, and are not written out"
+    plain["nodes"].append(node(2, "SetNode", [port("IMAGE", "IMAGE")], "*", widgets_values=["photo"]))
     with pytest.raises(GraphTooLarge):
-        from_ui(file([node(1, "s0")], [], definitions={"subgraphs": levels}))
+        from_ui(plain)
 
 
 def test_nesting_is_bounded() -> None:
