@@ -137,14 +137,15 @@ class MemoryCache:
     def put(self, key: bytes, entry: Entry, actual: bytes | None = None) -> None:
         """Keep an entry. One that is larger than the whole budget is not kept."""
         with self._lock:
-            self._remove(key)
+            if key in self._entries:
+                self._remove(key)
             if entry.nbytes > self.budget:
                 return
             if self.bytes + entry.nbytes > self.budget:
                 self._make_room(entry.nbytes)
             self._entries[key] = entry
             self.bytes += entry.nbytes
-            self._touch(key, entry)
+            self._worth[key] = self._age + entry.density
             if actual is not None:
                 self._aliases[actual] = key
                 self._alias_of[key] = actual
@@ -154,10 +155,6 @@ class MemoryCache:
             for kept in (self._entries, self._worth, self._aliases, self._alias_of):
                 kept.clear()
             self.bytes = 0
-
-    def _touch(self, key: bytes, entry: Entry) -> None:
-        self._worth.pop(key, None)
-        self._worth[key] = self._age + entry.density
 
     def _make_room(self, nbytes: int) -> None:
         """Drop the least worth until the new entry fits and a tenth of the budget is free; that tenth spares the next ones the search."""
@@ -193,33 +190,40 @@ def choose_victims(worth: Mapping[bytes, float], entries: Mapping[bytes, Entry],
 
 
 class _Shelf:
-    """The names in one folder of a disk cache: a miss costs no look at the disk. What others write there is seen a second later."""
+    """The keys in one folder of a disk cache: a miss costs no look at the disk. What others write there is seen a second later."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._names: set[str] = set()
+        self._keys: set[bytes] = set()
         self._looked = -math.inf
         self._changed = 0
 
-    def has(self, name: str) -> bool:
+    def has(self, key: bytes) -> bool:
         now = time.monotonic()
         if now - self._looked >= LOOK_SECONDS:
             self._looked = now
             self._look()
-        return name in self._names
+        return key in self._keys
 
-    def add(self, name: str) -> None:
-        self._names.add(name)
+    def add(self, key: bytes) -> None:
+        self._keys.add(key)
 
     def _look(self) -> None:
         """List the folder if it may have changed. One that was changed a moment ago may change again at the same time of its clock."""
         try:
             changed = os.stat(self._folder).st_mtime_ns
             if changed != self._changed:
-                self._names = set(os.listdir(self._folder))
+                self._keys = set(self._listed())
                 self._changed = changed if time.time_ns() - changed > SAME_MOMENT else 0
         except OSError:
-            self._names, self._changed = set(), 0
+            self._keys, self._changed = set(), 0
+
+    def _listed(self) -> Iterator[bytes]:
+        first = os.path.basename(self._folder)
+        for name in os.listdir(self._folder):
+            if name.endswith(".ngr"):
+                with contextlib.suppress(ValueError):
+                    yield bytes.fromhex(first + name.removesuffix(".ngr"))
 
 
 class DiskCache:
@@ -236,13 +240,13 @@ class DiskCache:
         return os.path.join(self._base, name[:2], name[2:] + ".ngr")
 
     def _note(self, key: bytes) -> None:
-        self._shelves[key[0]].add(f"{key[1:].hex()}.ngr")
+        self._shelves[key[0]].add(key)
 
     def has(self, key: bytes) -> bool:
         return os.path.exists(self._path(key))
 
     def get(self, key: bytes) -> Entry | None:
-        if not self._shelves[key[0]].has(f"{key[1:].hex()}.ngr"):
+        if not self._shelves[key[0]].has(key):
             return None
         path = self._path(key)
         try:
@@ -352,9 +356,10 @@ class Cache:
             self._write(key, entry, old)
 
     def put(self, key: bytes, entry: Entry, actual: bytes | None = None, place: bytes = b"") -> None:
-        if any(map(holds_handle, entry.outputs.values())):
-            self.memory.put(key + place, entry, None if place else actual)
-            return
+        for value in entry.outputs.values():
+            if type(value) is not int and holds_handle(value):
+                self.memory.put(key + place, entry, None if place else actual)
+                return
         self.memory.put(key, entry, actual)
         if self.disk is not None and self.disk.wants(entry):
             self._write(key, entry)

@@ -140,7 +140,8 @@ class KeyMaker:
                 parts.append(b"L")
                 parts.append(value_ids[link])
             else:
-                parts.append(canonical(node.inputs[name]))
+                value = node.inputs[name]
+                parts.append(b"i%d;" % value if type(value) is int else canonical(value))
         for name, target in node.casts.items():
             parts.append(f"C{name} {target}".encode())
         return digest(b"\0".join(parts))

@@ -378,8 +378,8 @@ class Run:
 
     def keep(self, id: str, node: GraphNode, entry: Entry, actual: Key | None = None) -> None:
         """Put a result into the cache, unless its node is never cached."""
-        large = [value for value in entry.outputs.values() if not is_small(value)]
-        if large:
+        if not all(map(is_small, entry.outputs.values())):
+            large = [value for value in entry.outputs.values() if not is_small(value)]
             entry.nbytes = SMALL + size_of(large)
         if node.spec.cached:
             self.cache.put(self.keys[id], entry, actual, self.places.get(id, b""))

@@ -43,11 +43,11 @@ class Bench:
         after = self.cpu()
         return end - begin, after[0] - before[0], after[1] - before[1]
 
-    def settle(self) -> None:
+    def settle(self, quiet: float = 0.1) -> None:
         """Until both processes have stopped working."""
         before = None
         while before != (before := self.cpu()):
-            time.sleep(0.1)
+            time.sleep(quiet)
 
     def by_record(self, id: str) -> float:
         """When the run ended, as its record says."""
@@ -105,6 +105,7 @@ def main() -> None:
         bench = Bench(server)
         for run in (bench.comfy, bench.own):
             run(chain(100, 0))  # what is imported with the first request
+        bench.settle(2.0)  # a worker without work imports torch after a second
         for make, way, size in itertools.product((chain, fan), options.ways, options.sizes):
             if make.__name__ in options.graphs:
                 row(bench, make.__name__, make, getattr(bench, way), size, options.repeats)

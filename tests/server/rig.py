@@ -30,7 +30,7 @@ class Recorder:
         self.batches: list[int] = []
         self._news = asyncio.Event()
 
-    def on_events(self, job: str, events: Sequence[Mapping[str, Any]]) -> None:
+    def on_events(self, job: str, events: Sequence[Mapping[str, Any]], text: str = "") -> None:
         self.events += events
         self.batches.append(len(events))
         self._news.set()

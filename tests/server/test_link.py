@@ -160,7 +160,7 @@ def outbox() -> Iterator[tuple[Outbox, list[link.Frame], threading.Event]]:
 
 
 def told(frames: list[link.Frame]) -> list[dict[str, Any]]:
-    return [event for frame in frames if frame.kind == "events" for event in frame.data["events"]]
+    return [event for frame in frames if frame.kind == "events" for event in link.events_of(frame)[0]]
 
 
 def test_events_come_in_order_and_before_what_is_sent_after_them() -> None:
@@ -172,7 +172,7 @@ def test_events_come_in_order_and_before_what_is_sent_after_them() -> None:
         box.put(ev.NodeStarted("after", "T"))
         box.send({"kind": "end"})
     assert [event["node"] for event in told(frames)] == [*map(str, range(3000)), "after"]
-    assert max(len(frame.data["events"]) for frame in frames if frame.kind == "events") <= MOST_EVENTS
+    assert max(len(link.events_of(frame)[0]) for frame in frames if frame.kind == "events") <= MOST_EVENTS
     kinds = [frame.kind for frame in frames]
     assert kinds.index("finished") == kinds.index("end") - 2
 
@@ -219,7 +219,7 @@ def test_a_sink_that_is_closed_passes_nothing_on() -> None:
 
 def test_events_that_are_too_large_together_go_in_several_frames() -> None:
     events = [{"event": "log", "node": str(number), "text": "x" * 2**20} for number in range(100)]
-    frames = read_all(events_frame(events))
+    frames = read_all(events_frame([link.dump(event) for event in events]))
     assert len(frames) == 2
     assert told(frames) == events
 

@@ -155,10 +155,10 @@ def test_events_arrive_within_fifty_milliseconds(tmp_path: Path) -> None:
     delays: list[float] = []
 
     class Clock(Recorder):
-        def on_events(self, job: str, events: Any) -> None:
+        def on_events(self, job: str, events: Any, text: str = "") -> None:
             now = time.time()
             delays.extend(now - float(event["start"]) - event["seconds"] for event in events if event["event"] == "span")
-            super().on_events(job, events)
+            super().on_events(job, events, text)
 
     async def work() -> None:
         async with working(tmp_path) as worker:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -55,7 +55,11 @@ class Accepted:
         return self if self.named else replace(self, submission=replace(self.submission, id=str(uuid.uuid4())))
 
 
-def read_request(body: Any, registry: Registry, files: Files, info: ObjectInfo) -> Accepted:
+Ahead = Callable[[str, Sequence[str]], None]
+"""hears of a document, as JSON, and its targets as soon as they are known, before they are checked"""
+
+
+def read_request(body: Any, registry: Registry, files: Files, info: ObjectInfo, ahead: Ahead = lambda document, targets: None) -> Accepted:
     """Read the body of `POST /prompt`. Raises Refused."""
     if not isinstance(body, dict) or "prompt" not in body:
         raise Refused(error("no_prompt", "No prompt provided", "No prompt provided"))
@@ -64,12 +68,16 @@ def read_request(body: Any, registry: Registry, files: Files, info: ObjectInfo) 
     _check_types(prompt, registry)
     document, faults = _read(prompt, registry)
     outputs = _outputs(document, registry, body.get("partial_execution_targets"))
+    data = document.to_json()
+    text = encode(data)
+    if not faults:
+        ahead(text, outputs)
     good, faults = _check(document, registry, files, outputs, faults)
     told = faults[:MAX_REPORTED]
     bad = node_errors(told, prompt, info, _dependents(document, told, outputs)) if told else {}
     if not good:
         raise Refused(_all_failed(bad), bad)
-    return Accepted(_submission(body, prompt, document, good), body.get("prompt_id") is not None, bad)
+    return Accepted(_submission(body, prompt, data, text, good), body.get("prompt_id") is not None, bad)
 
 
 # --------------------------------------------------------------------------------------------- form
@@ -217,14 +225,15 @@ def _all_failed(bad: Mapping[str, Any]) -> Error:
 # --------------------------------------------------------------------------------------------- the rest of the request
 
 
-def _submission(body: Mapping[str, Any], prompt: Mapping[str, Any], document: Document, outputs: tuple[str, ...]) -> Submission:
+def _submission(
+    body: Mapping[str, Any], prompt: Mapping[str, Any], document: dict[str, Any], text: str, outputs: tuple[str, ...]
+) -> Submission:
     extra = body.get("extra_data")
     shown, secrets = without_secrets(extra if isinstance(extra, dict) else {})
-    data = document.to_json()
     origin = {"prompt": prompt, "extra_data": shown, "outputs_to_execute": list(outputs)}
     return Submission(
         id=_job_id(body),
-        document=data,
+        document=document,
         targets=outputs,
         number=_number(body.get("number")),
         front=bool(body.get("front")),
@@ -232,7 +241,7 @@ def _submission(body: Mapping[str, Any], prompt: Mapping[str, Any], document: Do
         previews=shown.get("preview_method") != "none",
         origin=origin,
         secrets=secrets,
-        document_text=encode(data),
+        document_text=text,
         origin_text=encode(origin),
     )
 

@@ -64,6 +64,15 @@ class Dispatcher:
         self._news.set()
         self._place.hub.queue_changed(len(self.waiting) + len(self.running))
 
+    def prepare(self, document: str, targets: Sequence[str] | None) -> None:
+        """Tell the worker that would get it of a run that is about to be submitted, if it could begin at once."""
+        if self.paused or len(self.waiting) or self._stopping:
+            return
+        busy = [entry.worker for entry in self.running.values()]
+        idle = next((worker for worker in self._workers if worker not in busy), None)
+        if idle is not None:
+            idle.prepare(document, targets)
+
     # ------------------------------------------------------------------------------ one worker
 
     async def _work(self, worker: Worker) -> None:

@@ -214,6 +214,10 @@ class Hub:
 
     # ------------------------------------------------------------------------------ telling
 
+    def has_readers(self, job: str, client: str) -> bool:
+        """Whether anybody would hear what is published of this job."""
+        return self._heard(topics_of(job, client))
+
     def publish(self, client: str, events: Sequence[JobEvent]) -> None:
         """Tell the events of one job, in order, to those who follow it and to its client."""
         if not events:

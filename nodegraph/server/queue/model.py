@@ -100,13 +100,19 @@ class Outcome:
 class RunListener(Protocol):
     """Who hears of a run while it goes; called in the event loop, in order."""
 
-    def on_events(self, job: str, events: Sequence[Mapping[str, Any]]) -> None: ...
+    def on_events(self, job: str, events: Sequence[Mapping[str, Any]], text: str = "") -> None:
+        """text: the events as JSON where that is at hand, compact and in ASCII; it need not be written anew to be stored"""
+        ...
 
     def on_preview(self, preview: LivePreview) -> None: ...
 
 
 class Worker(Protocol):
     """A process that executes runs, one at a time; restarts itself after a loss."""
+
+    def prepare(self, document: str, targets: Sequence[str] | None) -> None:
+        """A run of this document, as JSON, may come soon: what can be done for it beforehand may be done. Nothing has to."""
+        ...
 
     async def run(self, job: str, submission: Submission, listener: RunListener) -> Outcome:
         """Run to the end. Never raises for faults of the run or of the process; they are in the outcome."""

@@ -74,7 +74,7 @@ class RunLog:
         self._serial = serial
         self._heard = False
         self._unsaved: list[Batch] = []
-        self._untold: list[JobEvent] = []
+        self._untold: list[Batch] = []
         self._pictures: dict[str, LivePreview] = {}
         self._saving: asyncio.Future[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -88,13 +88,13 @@ class RunLog:
 
     # ------------------------------------------------------------------------------ what a worker says
 
-    def on_events(self, job: str, events: Sequence[Mapping[str, Any]]) -> None:
+    def on_events(self, job: str, events: Sequence[Mapping[str, Any]], text: str = "") -> None:
         if not self._heard:
             return
         if self.last + len(events) > self._place.most:
-            events = self._without_chatter(events)
+            events, text = self._without_chatter(events), ""
         if events:
-            self._note(events)
+            self._note(events, text)
             if self._retry is None:
                 self._save()
 
@@ -106,16 +106,16 @@ class RunLog:
             if not self._untold:
                 self._show()
 
-    def _note(self, events: Sequence[Mapping[str, Any]]) -> None:
-        batch = self._numbered(events)
+    def _note(self, events: Sequence[Mapping[str, Any]], text: str) -> None:
+        batch = self._numbered(events, text)
         self.last = batch.last
         self._unsaved.append(batch)
-        self._untold += told(self._job, batch)
+        self._untold.append(batch)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._place.patience, self._tell)
 
-    def _numbered(self, events: Sequence[Mapping[str, Any]]) -> Batch:
-        return Batch(self.last + 1, self._place.clock(), events)
+    def _numbered(self, events: Sequence[Mapping[str, Any]], text: str = "") -> Batch:
+        return Batch(self.last + 1, self._place.clock(), events, text)
 
     def _without_chatter(self, events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """What is stored of a log that is full; the rest is told at once, unnumbered."""
@@ -170,7 +170,7 @@ class RunLog:
         self.last = batch.last
         self._unsaved.clear()
         self._pictures.clear()
-        self._untold += told(self._job, batch)
+        self._untold.append(batch)
         self._tell()
         return result
 
@@ -178,14 +178,15 @@ class RunLog:
 
     def _tell(self, last: int | None = None) -> None:
         """Tell what is stored, up to number `last`, or everything."""
-        count = len(self._untold) if last is None else bisect_right(self._untold, last, key=lambda event: event.seq)
+        count = len(self._untold) if last is None else bisect_right(self._untold, last, key=lambda batch: batch.last)
         ready, self._untold = self._untold[:count], self._untold[count:]
         if self._timer is not None and not self._untold:
             self._timer.cancel()
             self._timer = None
         if ready:
             self._place.counters.lag.note(max(0.0, self._place.clock() - ready[0].time))
-        self._place.hub.publish(self._client, ready)
+        if self._place.hub.has_readers(self._job, self._client):
+            self._place.hub.publish(self._client, [event for batch in ready for event in told(self._job, batch)])
         if not self._untold:
             self._show()
 

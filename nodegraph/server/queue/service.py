@@ -101,6 +101,10 @@ class Service:
 
     # ------------------------------------------------------------------------------ submitting
 
+    def prepare(self, document: str, targets: Sequence[str] | None) -> None:
+        """A run of this document, as JSON, is likely to be submitted in a moment; an idle worker may look at it meanwhile."""
+        self._queue.prepare(document, targets)
+
     async def submit(self, submission: Submission) -> Job:
         """Accept a run; it is on disk when this returns.
 

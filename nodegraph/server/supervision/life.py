@@ -216,9 +216,8 @@ class Life:
         if self.ended.done():
             raise NotBegun(self.ended.result())
         self._secrets.extend(set(submission.secrets.values()).difference(self._secrets))
-        targets = list(submission.targets) if submission.targets is not None else None
         asked = {
-            "targets": targets,
+            "targets": _listed(submission.targets),
             "previews": submission.previews,
             "trace": submission.trace,
             "secrets": dict(submission.secrets),
@@ -235,6 +234,12 @@ class Life:
             if job.killing is not None:
                 job.killing.cancel()
             self.job = None
+
+    def prepare(self, document: bytes, targets: Sequence[str] | None) -> None:
+        """Let the process check a workflow that it may soon be asked to run, if it has nothing else to do."""
+        if self.is_ready and self.job is None:
+            with contextlib.suppress(link.FrameTooLarge):
+                self.send({"kind": "prepare", "targets": _listed(targets), "document": len(document)}, document)
 
     def cancel(self, id: str) -> None:
         """Ask the run to stop; kill the process if it does not within the grace period."""
@@ -268,7 +273,7 @@ class Life:
             case "pong" if job is not None and job.id == data["job"]:
                 job.node, job.since = data["node"], data["since"]
             case "events" if job is not None:
-                self._take_events(job, data["events"])
+                self._take_events(job, *link.events_of(frame))
             case "preview" if job is not None:
                 preview = LivePreview(job.id, data["node"], data["width"], data["height"], frame.binary)
                 self._tell(job.listener.on_preview, preview)
@@ -285,12 +290,12 @@ class Life:
         else:
             future.set_result(data["value"])
 
-    def _take_events(self, job: RunningJob, events: Sequence[Mapping[str, Any]]) -> None:
-        events = without(events, self._secrets)
-        begun = next((event for event in reversed(events) if event["event"] == "node_started"), None)
+    def _take_events(self, job: RunningJob, events: Sequence[Mapping[str, Any]], text: str) -> None:
+        clean = without(events, self._secrets)
+        begun = next((event for event in reversed(clean) if event["event"] == "node_started"), None)
         if begun is not None:
             job.node, job.since = begun["node"], time.time()
-        self._tell(job.listener.on_events, job.id, events)
+        self._tell(job.listener.on_events, job.id, clean, text if clean is events else "")
 
     def _tell(self, listen: Callable[..., None], *what: Any) -> None:
         try:
@@ -315,3 +320,7 @@ class Life:
                     self.kill(f"the worker process gave no sign of life for {self._limits.hang:g} s and was killed")
                     return
                 await asyncio.sleep(min(self._limits.ping, self._limits.hang / 4))
+
+
+def _listed(targets: Sequence[str] | None) -> list[str] | None:
+    return list(targets) if targets is not None else None

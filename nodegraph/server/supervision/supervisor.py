@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -176,6 +176,10 @@ class WorkerProcess:
         life = await self._living()
         self._waiting.discard(job)
         return Outcome("cancelled") if job in self._unwanted else await life.run(job, document, submission, listener)
+
+    def prepare(self, document: str, targets: Sequence[str] | None) -> None:
+        if self._life is not None and not self._turn.locked():
+            self._life.prepare(document.encode("ascii"), targets)
 
     async def cancel(self, job: str) -> None:
         if job in self._waiting:

@@ -16,6 +16,7 @@ from nodegraph.server.catalog.lately import Lately
 from nodegraph.server.queue.errors import Conflict, UnknownJob
 from nodegraph.server.queue.model import ENDED, Job, Status, Submission
 from nodegraph.server.queue.store.packing import encode
+from nodegraph.server.safety.body import IN_A_THREAD
 from nodegraph.server.v1 import shapes
 from nodegraph.server.v1.binding import Answered
 from nodegraph.server.v1.library import title_of
@@ -56,8 +57,12 @@ class RunsDesk:
         known = self._lately.find(data, registry, files)
         if known is not None:
             return known
-        read, graph = await self._reader.checked(request, body)
-        asked = _Asked(await asyncio.to_thread(_submission, body, read.document), read.warnings, graph.left_out)
+        read = await self._reader.read(request, body)
+        submission = await asyncio.to_thread(_submission, body, read.document)
+        if len(data) > IN_A_THREAD:
+            service_of(request).prepare(submission.document_text, submission.targets)
+        graph = await self._reader.check(request, read.document, body.targets)
+        asked = _Asked(submission, read.warnings, graph.left_out)
         if not isinstance(body.workflow, str) and not body.secrets and not graph.left_out:
             self._lately.keep(data, asked, asked.submission.document, registry)
         return asked

@@ -4,8 +4,9 @@
 
 The server begins with `hello` (the protocol's number, settings), the worker answers `ready`. Then:
 
-    to the worker    run (bytes: the workflow, and what came to `/prompt`), cancel, free, describe, explain, upgrade, stats, ping, stop
-    to the server    events, preview (bytes: a JPEG), finished, reply, pong
+    to the worker    prepare (bytes: a workflow that may be run soon), run (bytes: the workflow, and what came to `/prompt`), cancel,
+                     free, describe, explain, upgrade, stats, ping, stop
+    to the server    events (bytes: a list of them in JSON), preview (bytes: a JPEG), finished, reply, pong
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from nodegraph.errors import shorten
 if TYPE_CHECKING:
     import asyncio
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """raised when the meaning of a frame changes; two sides of different numbers refuse each other"""
 MAX_JSON: Final = 64 * 2**20
 MAX_BINARY: Final = 256 * 2**20
 """a workflow travels as bytes, and may have grown a little by being written anew"""
+MAX_EVENTS: Final = 64 * 2**20
+"""characters of the events of one frame"""
 MAX_DEPTH: Final = 64
 HEADER: Final = 8
 _LONGEST_NUMBER: Final = 2**1000
@@ -135,11 +138,28 @@ def _sizes(header: bytes) -> tuple[int, int]:
     return sizes
 
 
-def _parse(body: bytes, text: int) -> Frame:
+def events_of(frame: Frame) -> tuple[list[dict[str, Any]], str]:
+    """The events in a frame of events, and the JSON that they were read from. Raises LinkBroken."""
     try:
-        data = json.loads(body[:text])
+        text = frame.binary.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise LinkBroken("a frame of events holds other signs than ASCII") from error
+    events = json_of(text)
+    if type(events) is not list or not all(type(event) is dict and "event" in event for event in events):
+        raise LinkBroken("a frame of events holds something else")
+    return events, text
+
+
+def json_of(text: str | bytes) -> Any:
+    """Raises LinkBroken."""
+    try:
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise LinkBroken(f"a frame holds no JSON: {shorten(str(error))}") from error
+
+
+def _parse(body: bytes, text: int) -> Frame:
+    data = json_of(body[:text])
     if not isinstance(data, dict) or type(data.get("kind")) is not str:
         raise LinkBroken("a frame does not say of what kind it is")
     return Frame(data, body[text:])

@@ -6,6 +6,7 @@ when the server is gone, whatever the node does. Standard output belongs to the 
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import gc
 import json
@@ -32,7 +33,8 @@ from nodegraph.server.catalog.descriptions import describe, digest
 from nodegraph.server.wire import link, settings_json
 from nodegraph.server.wire.board import Board
 from nodegraph.server.worker.answers import ANSWERS, document_of
-from nodegraph.server.worker.outbox import Outbox, Sink, bounded_shown
+from nodegraph.server.worker.event_text import bounded_shown
+from nodegraph.server.worker.outbox import Outbox, Sink
 
 GRAPHS_KEPT: Final = 8
 """checked graphs that are kept, so that the same workflow is not checked again"""
@@ -66,7 +68,7 @@ class Worker:
             stop = self._cancelled.get(frame.data["job"])
             if stop is not None:
                 stop.set()
-        elif kind in ("run", "free", "stop"):
+        elif kind in ("run", "prepare", "free", "stop"):
             if kind == "run":
                 self._cancelled[frame.data["job"]] = threading.Event()
             self._work.put(frame)
@@ -98,6 +100,8 @@ class Worker:
                 engine.free(models=frame.data["models"], results=frame.data["results"])
                 self._graphs.clear()
                 gc.collect()
+            elif frame.kind == "prepare":
+                self._prepare(engine, frame)
             else:
                 self._run(engine, frame)
 
@@ -131,6 +135,11 @@ class Worker:
         foreign = partial(chunks_of, frame.binary[frame.data["document"] :])
         result = engine.run(graph, emit=sink, cancelled=self._cancelled[frame.data["job"]], foreign=foreign, **asked)
         return {"status": result.status, "error": result.error.to_json() if result.error is not None else None}
+
+    def _prepare(self, engine: Engine, frame: link.Frame) -> None:
+        """Check a workflow while the server is still storing it; should it be at fault, its run will tell."""
+        with contextlib.suppress(NodegraphError, MemoryError):
+            self._graph(engine, frame)
 
     def _graph(self, engine: Engine, frame: link.Frame) -> Graph:
         """The checked graph of a run: the one of an earlier run of the same workflow, if it cannot have been changed since."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 from nodegraph import events as ev
 from nodegraph.server.wire import link
 from nodegraph.server.wire.board import Board
+from nodegraph.server.worker.event_text import events_frame, text_of
 
 FLUSH_SECONDS: Final = 0.02
 """how long events are gathered before they are sent; the first after a pause goes at once"""
@@ -22,8 +23,6 @@ MOST_EVENTS: Final = 512
 """events a frame"""
 BUSY: Final = 8192
 """events that wait while the server does not read; beyond, progress and messages are left out, what happened to nodes never"""
-LARGEST_SHOWN: Final = 2**20
-"""characters of JSON that one node may show"""
 
 
 class Outbox:
@@ -102,7 +101,7 @@ class Outbox:
 
     def _write_events(self, batch: Sequence[ev.Event]) -> None:
         if batch:
-            self._write(events_frame([bounded(event.to_json()) for event in batch]))
+            self._write(events_frame([text_of(event) for event in batch]))
 
     def _write_picture(self, node: str) -> None:
         with self._lock:
@@ -156,30 +155,3 @@ class Sink:
         """The run is over: what a thread left behind by a node still says is nobody's business."""
         self._outbox = None
         self.doing = {}
-
-
-def events_frame(events: list[dict[str, Any]]) -> bytes:
-    """A frame of events, or several in a row if together they are too large for one."""
-    try:
-        return link.frame({"kind": "events", "events": events})
-    except link.FrameTooLarge:
-        if len(events) > 1:
-            half = len(events) // 2
-            return events_frame(events[:half]) + events_frame(events[half:])
-        told = {key: events[0][key] for key in ("event", "node", "type", "seconds", "cached", "level") if key in events[0]}
-        return link.frame({"kind": "events", "events": [{**told, "text": "(too large to be told)"}]})
-
-
-def bounded(event: dict[str, Any]) -> dict[str, Any]:
-    """An event that shows more than any client wants to read, without it."""
-    shown = event.get("shown")
-    if shown:
-        event["shown"] = bounded_shown(shown)
-    return event
-
-
-def bounded_shown(shown: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    size = len(link.dump(list(shown)))
-    if size <= LARGEST_SHOWN:
-        return shown
-    return [{"kind": "text", "text": f"(what this node shows has {size} characters, too many to be told)"}]

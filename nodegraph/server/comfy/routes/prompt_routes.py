@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
@@ -75,7 +76,9 @@ class Desk:
         if known is not None:
             return known.again()
         if len(data) > IN_A_THREAD:
-            accepted = await asyncio.to_thread(lambda: read_request(read_json(data), info.registry, files, info))
+            loop, prepare = asyncio.get_running_loop(), request.app[keys.SERVICE].prepare
+            ahead = partial(loop.call_soon_threadsafe, prepare)
+            accepted = await asyncio.to_thread(lambda: read_request(read_json(data), info.registry, files, info, ahead))
         else:
             accepted = read_request(read_json(data), info.registry, files, info)
         if accepted.may_be_kept:

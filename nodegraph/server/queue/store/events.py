@@ -20,11 +20,12 @@ MOST_READ: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Events that came together. first: the number of the first one"""
+    """Events that came together. first: the number of the first one; text: they as JSON, if that is at hand"""
 
     first: int
     time: float
     events: Sequence[Mapping[str, Any]]
+    text: str = ""
 
     @property
     def last(self) -> int:
@@ -35,7 +36,7 @@ def append(connection: sqlite3.Connection, serial: int, batches: Iterable[Batch]
     """Raises sqlite3.IntegrityError for a number that is taken."""
     connection.executemany(
         "INSERT INTO events VALUES (?, ?, ?, ?, ?)",
-        [(serial, batch.first, batch.last, batch.time, pack(_text(batch.events))) for batch in batches],
+        [(serial, batch.first, batch.last, batch.time, pack(batch.text or _text(batch.events))) for batch in batches],
     )
 
 
