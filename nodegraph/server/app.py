@@ -18,6 +18,7 @@ from aiohttp import web
 from nodegraph import __version__
 from nodegraph.server import keys, logs
 from nodegraph.server.comfy.routes.packs_routes import packs_by_name
+from nodegraph.server.memory import collect_seldom
 from nodegraph.server.parts import Parts, keep_tidy, open_parts
 from nodegraph.server.safety import guard
 from nodegraph.server.safety.connection import Connection
@@ -148,7 +149,7 @@ async def _serve(settings: ServeSettings, sockets: list[socket.socket]) -> None:
         async with answering(app, sockets):
             stop = _stop_event()
             _announce(settings, sockets)
-            gc.freeze()
+            collect_seldom()
             gc.enable()
             await _until(stop, _live(app, parts, settings))
     finally:

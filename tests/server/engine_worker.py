@@ -27,6 +27,7 @@ class EngineWorker:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.started: list[str] = []
+        self.prepared: list[str] = []
         self._stops: dict[str, threading.Event] = {}
 
     async def run(self, job: str, submission: Submission, listener: RunListener) -> Outcome:
@@ -54,6 +55,9 @@ class EngineWorker:
             return Outcome("failed", error=error.to_json())
         error = result.error.to_json() if result.error is not None else None
         return Outcome(result.status, outputs=_json(result.shown), error=error)
+
+    def prepare(self, document: str, targets: Sequence[str] | None) -> None:
+        self.prepared.append(document)
 
     async def cancel(self, job: str) -> None:
         if job in self._stops:

@@ -6,6 +6,7 @@ import copy
 import json
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -346,6 +347,13 @@ def test_an_input_that_may_be_left_out_still_counts_if_its_link_is_broken(desk: 
 def chain(length: int) -> Prompt:
     nodes = {str(i): node("StringConcatenate", string_a=[str(i - 1), 0], string_b="x", delimiter="") for i in range(1, length)}
     return {"0": node("PrimitiveString", value=""), **nodes, "end": node("PreviewAny", source=[str(length - 1), 0])}
+
+
+def test_the_document_is_told_ahead_as_it_will_be_run(desk: Desk) -> None:
+    told: list[tuple[str, Sequence[str]]] = []
+    body = {"prompt": chain(10)}
+    accepted = read_request(body, desk.registry, desk.files, desk.info, lambda document, targets: told.append((document, targets)))
+    assert told == [(accepted.submission.document_text, accepted.submission.targets)]
 
 
 def test_a_very_long_chain_is_read_in_linear_time(desk: Desk) -> None:

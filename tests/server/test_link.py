@@ -16,8 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodegraph import events as ev
+from nodegraph.server.queue.store.packing import encode
 from nodegraph.server.wire import link
-from nodegraph.server.worker.outbox import BUSY, MOST_EVENTS, Outbox, Sink, events_frame
+from nodegraph.server.worker.event_text import events_frame, text_of
+from nodegraph.server.worker.outbox import BUSY, MOST_EVENTS, Outbox, Sink
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -222,6 +224,34 @@ def test_events_that_are_too_large_together_go_in_several_frames() -> None:
     frames = read_all(events_frame([link.dump(event) for event in events]))
     assert len(frames) == 2
     assert told(frames) == events
+
+
+EVENTS = st.one_of(
+    st.builds(ev.NodeStarted, st.text(), st.text()),
+    st.builds(ev.NodeFinished, st.text(), st.text(), st.floats(0, 1e9), st.booleans(), st.just(()), st.integers(0, 2**50)),
+    st.builds(ev.NodeFinished, st.text(), st.text(), st.just(0.5), shown=st.just(({"kind": "text", "text": "é"},))),
+    st.builds(ev.Progress, st.text(), st.floats(allow_nan=False, allow_infinity=False), st.none() | st.floats(0, 10), st.text()),
+    st.builds(ev.Log, st.text(), st.just("info"), st.text()),
+)
+
+
+@given(st.lists(EVENTS, max_size=5))
+def test_events_are_written_once_as_the_server_stores_them(events: list[ev.Event]) -> None:
+    (frame,) = read_all(events_frame([text_of(event) for event in events]))
+    found, text = link.events_of(frame)
+    assert found == json.loads(json.dumps([event.to_json() for event in events]))
+    assert text == encode(found)
+
+
+@pytest.mark.parametrize("binary", [b"", b"{}", b"[1]", b'[{"node": "a"}]', b'["\xc3\xa9"]', b"[" * 100_000])
+def test_what_is_no_list_of_events_breaks_the_link(binary: bytes) -> None:
+    with pytest.raises(link.LinkBroken):
+        link.events_of(link.Frame({"kind": "events"}, binary))
+
+
+def test_an_event_that_is_too_large_alone_is_told_in_short() -> None:
+    text = link.dump({"event": "log", "node": "a", "level": "info", "text": "x" * link.MAX_EVENTS})
+    assert told(read_all(events_frame([text]))) == [{"event": "log", "node": "a", "level": "info", "text": "(too large to be told)"}]
 
 
 def test_an_outbox_whose_server_is_gone_does_not_hang() -> None:

@@ -159,6 +159,22 @@ def test_two_workers_run_two_jobs_at_once(tmp_path: Path) -> None:
     run(main)
 
 
+def test_only_a_worker_that_could_begin_at_once_is_told_what_may_come(tmp_path: Path) -> None:
+    async def main() -> None:
+        ada, bob = HeldWorker(tmp_path / "a"), EngineWorker(engine(tmp_path / "b"))
+        async with serving(tmp_path, ada, bob) as service:
+            await service.submit(Submission("x", HELD))
+            await ada.begun.wait()
+            service.prepare("first", None)
+            await service.pause()
+            service.prepare("second", None)
+            ada.release()
+            await ended(service, "x")
+            assert (ada.prepared, bob.prepared) == ([], ["first"])
+
+    run(main)
+
+
 # ------------------------------------------------------------------------------------------------ submitting
 
 

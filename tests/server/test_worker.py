@@ -103,6 +103,21 @@ def test_a_second_run_finds_the_results_of_the_first(tmp_path: Path) -> None:
     asyncio.run(work())
 
 
+def test_a_workflow_that_was_prepared_runs_as_any_other_and_a_faulty_one_does_no_harm(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with working(tmp_path) as worker:
+            worker.prepare("{}", None)  # before there is anybody to hear it
+            await worker.ready()
+            good, faulty = submission(SUM), submission({"a": ("trouble/NoSuchNode", {})})
+            for text in ("{}", "[]", json.dumps(faulty.document), json.dumps(good.document)):
+                worker.prepare(text, None)
+            assert shown(await worker.run("a", good, Recorder())) == "3"
+            assert (await worker.run("b", faulty, Recorder())).status == "failed"
+            assert worker.status.lives == 1
+
+    asyncio.run(work())
+
+
 def test_results_in_memory_can_be_let_go_of(tmp_path: Path) -> None:
     async def work() -> None:
         async with working(tmp_path) as worker:

@@ -30,6 +30,7 @@ from nodegraph.engine import Engine
 from nodegraph.errors import NodegraphError, OutOfMemory
 from nodegraph.graph import Graph
 from nodegraph.server.catalog.descriptions import describe, digest
+from nodegraph.server.memory import collect_seldom
 from nodegraph.server.wire import link, settings_json
 from nodegraph.server.wire.board import Board
 from nodegraph.server.worker.answers import ANSWERS, document_of
@@ -219,7 +220,7 @@ def main() -> None:
     threading.Thread(target=_read_all, args=(inbox, worker), name="nodegraph-inbox", daemon=True).start()
     with Engine(settings_json.from_json(hello.data["settings"])) as engine:
         nodes = digest(describe(engine.registry))
-        gc.freeze()  # what is loaded never becomes garbage, and need not be looked at
+        collect_seldom()
         outbox.send({"kind": "ready", "protocol": link.PROTOCOL, "version": __version__, "pid": os.getpid(), "nodes": nodes})
         worker.serve(engine, bool(hello.data.get("preload")))
     outbox.close()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aiohttp import web
@@ -77,7 +76,10 @@ class Desk:
             return known.again()
         if len(data) > IN_A_THREAD:
             loop, prepare = asyncio.get_running_loop(), request.app[keys.SERVICE].prepare
-            ahead = partial(loop.call_soon_threadsafe, prepare)
+
+            def ahead(document: str, targets: Sequence[str]) -> None:
+                loop.call_soon_threadsafe(prepare, document, targets)
+
             accepted = await asyncio.to_thread(lambda: read_request(read_json(data), info.registry, files, info, ahead))
         else:
             accepted = read_request(read_json(data), info.registry, files, info)
