@@ -202,7 +202,8 @@ def without_nan(data: bytes | str, name: str = "the text") -> Any:
     if "NaN" not in text and "Infinity" not in text:
         raise NotJson(f"{name} is not JSON", hint="save it again")
     try:
-        plain = json.dumps(json.loads(text, parse_constant=lambda _: None, parse_int=_int_text), allow_nan=False)
+        value = json.loads(text, parse_constant=lambda _: None, parse_int=_int_text, object_pairs_hook=_without_duplicates)
+        plain = json.dumps(value, allow_nan=False)
     except (ValueError, RecursionError) as error:
         raise NotJson(f"{name} is not JSON: {error}", hint="open it in an editor, or save it again") from error
     return parse_json(plain, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import struct
 import urllib.request
 import uuid
@@ -14,7 +15,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from comfy_client import Client, Told, connected
+from comfy_client import Client, Ear, Told, connected
 from comfy_prompts import Prompt, node, text, text_to_image
 from hypothesis import HealthCheck, given, settings
 from PIL import Image
@@ -215,20 +216,41 @@ def test_clients_hear_of_their_own_runs_only(address: str) -> None:
     play(address, scene)
 
 
-def test_the_newest_socket_of_a_client_takes_over(address: str) -> None:
+def told_of_runs(ear: Ear) -> list[Told]:
+    return [told for told in ear.messages if told["type"] not in ("status", "feature_flags")]
+
+
+def test_of_two_sockets_of_one_client_the_newer_one_is_told_and_the_older_one_neither_hears_nor_drops_out(address: str) -> None:
+    """Attack case 36. A tab that was duplicated connects with the same name, and again at once whenever it is closed."""
+    flags = {"supports_preview_metadata": True}
+
     async def scene(client: Client) -> None:
-        async with client.ear("me") as first:
-            id = await client.submit(fresh(50, 0.02), "me")
+        async with client.ear("other", flags) as other, client.ear("me", flags) as first:
+            id = await client.submit(fresh(60, 0.02), "me")
             await first.until(lambda told: told["type"] == "progress")
-            async with client.ear("me") as second:
-                heard = len(first.messages)
-                assert await first.until_closed() == 4001
+            async with client.ear("me", flags) as second:
                 await second.until_end(id)
-                late = [told for told in first.messages[heard:] if told["data"].get("prompt_id") == id]
-                assert len(late) < 10, "what was on its way when the other one took over, and nothing after it"
+                assert any(id.encode() in frame for frame in second.frames), "it is told of the run that the older one began"
                 again = await client.submit(fresh(), "me")
                 await second.until_end(again)
+                assert any(again.encode() in frame for frame in second.frames)
+                await first.until(lambda told: told["type"] == "status" and told["data"]["status"]["exec_info"]["queue_remaining"] == 1)
                 assert not any(told["data"].get("prompt_id") == again for told in first.messages)
+                assert not any(again.encode() in frame for frame in first.frames)
+            third = await client.submit(fresh(), "me")
+            await first.until_end(third)
+            assert any(third.encode() in frame for frame in first.frames), "the newer one went, and the older one has its place again"
+            assert other.frames == told_of_runs(other) == []
+
+    play(address, scene)
+
+
+def test_an_older_socket_that_goes_leaves_the_newer_one_alone(address: str) -> None:
+    async def scene(client: Client) -> None:
+        async with client.ear("me") as first, client.ear("me") as second:
+            await first.socket.close()
+            id = await client.submit(fresh(), "me")
+            assert kinds(await second.until_end(id))[-1] == "executing"
 
     play(address, scene)
 
@@ -275,6 +297,74 @@ def test_what_a_client_says_is_bounded_and_mostly_ignored(address: str) -> None:
                 assert answer.status == 400
         async with client.session.get(client.address + "/ws") as answer:
             assert answer.status in (400, 426)
+
+    play(address, scene)
+
+
+@pytest.mark.parametrize("way", ["announced", "in pieces without end"])
+@pytest.mark.parametrize("path", ["/ws?clientId=big", "/api/v1/runs/{id}/socket"])
+def test_a_frame_of_a_gigabyte_is_refused_when_it_begins(served: Process, address: str, path: str, way: str) -> None:
+    """Attack case 46."""
+    first = struct.pack(">BBQ", 0x82, 0xFF, 2**30) if way == "announced" else struct.pack(">BBQ", 0x02, 0xFF, 50_000)
+    further = b"" if way == "announced" else struct.pack(">BBQ", 0x00, 0xFF, 50_000)
+
+    async def scene(client: Client) -> None:
+        id = await client.submit(fresh(200, 0.02), "someone")
+        before = resident(served)
+        assert await accepted(address, path.replace("{id}", id), first, further) < 2**22
+        assert resident(served) < before + 2**24
+        await client.post("/interrupt", {"prompt_id": id})
+        await client.finished(id)
+
+    play(address, scene)
+
+
+async def accepted(address: str, path: str, first: bytes, further: bytes) -> int:
+    """Bytes of a message that a websocket takes before it is closed. first: header of the first frame; further: of the next ones"""
+    host, port = address.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n{upgrade}\r\n\r\n".encode())
+    assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+    reading = asyncio.create_task(reader.read(-1))
+    sent, header = 0, first
+    try:
+        async with asyncio.timeout(60):
+            while not reading.done() and sent < 2**28:
+                piece = (header + b"mask") * bool(header) + bytes(50_000)
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+                sent, header = sent + len(piece), further
+    except ConnectionError:
+        pass
+    finally:
+        reading.cancel()
+        writer.close()
+    return sent
+
+
+def resident(process: Process) -> int:
+    """Bytes of memory that a process holds."""
+    return int(Path(f"/proc/{process.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"prompt": {"1": {"class_type": "PreviewAny", "inputs": {}}, "1": {"class_type": "PreviewAny", "inputs": {}}}}',
+        '{"prompt": {"1": {"class_type": "PreviewAny", "inputs": {"source": 1, "source": 2}}}}',
+        '{"prompt": {"1": {"class_type": "PreviewAny", "inputs": {"source": 1}}}, "prompt": {}}',
+        '{"prompt": {"1": {"class_type": "PreviewAny", "inputs": {"source": NaN}}, "1": {"class_type": "PreviewAny"}}}',
+    ],
+)
+def test_what_stands_twice_in_a_prompt_is_refused(address: str, body: str) -> None:
+    """Attack case 27: of two nodes with one id, none is chosen in silence."""
+
+    async def scene(client: Client) -> None:
+        async with client.session.post(client.address + "/prompt", data=body, headers={"Content-Type": "application/json"}) as answer:
+            assert answer.status == 400
+            assert "stands twice" in (await answer.json())["error"]["message"]
 
     play(address, scene)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
 import logging
@@ -18,7 +19,7 @@ from nodegraph.server import keys
 from nodegraph.server.comfy.routes.system_routes import arguments
 from nodegraph.server.safety.redaction import Redactor
 from nodegraph.server.setup.config import Limits, ServeSettings
-from tests.server.live import Live, with_server
+from tests.server.live import Answer, Live, with_server
 
 JSON = {"Content-Type": "application/json"}
 
@@ -379,6 +380,40 @@ def test_another_editor(settings: ServeSettings, tmp_path: Path) -> None:
             answer = await server.get(path)
             assert answer.status in (403, 404)
             assert b"SECRET" not in answer.body
+
+    with_server(replace(settings, editor=built), work)
+
+
+def test_files_of_the_editor_are_sent_compressed_to_those_who_take_it(settings: ServeSettings, tmp_path: Path) -> None:
+    built = tmp_path / "built"
+    (built / "assets").mkdir(parents=True)
+    (built / "index.html").write_text("<title>mine</title>")
+    script, text = built / "assets" / "a-1234.js", b"let a = 1;\n" * 1000
+    script.write_bytes(text)
+    (built / "assets" / "small.js").write_bytes(b"1")
+    (built / "assets" / "p.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(5000))
+
+    async def work(server: Live) -> None:
+        async def get(name: str = "a-1234.js", accepts: str = "gzip, deflate, br", **headers: str) -> Answer:
+            return await server.get(f"/assets/{name}", headers={"Accept-Encoding": accepts, **headers})
+
+        packed = await get()
+        assert (packed.status, packed.headers["Content-Encoding"], gzip.decompress(packed.body)) == (200, "gzip", text)
+        assert len(packed.body) < len(text) / 10
+        assert packed.headers["Content-Type"] == "text/javascript; charset=utf-8"
+        plain = await get(accepts="br, gzip;q=0")
+        assert ("Content-Encoding" in plain.headers, plain.body) == (False, text)
+        assert plain.headers["ETag"] != packed.headers["ETag"], "two forms of a file are two things to a cache"
+        for answer in (packed, plain):
+            assert {"Accept-Encoding", "Origin"} <= {name.strip() for name in answer.headers["Vary"].split(",")}
+            again = await get(accepts="gzip" if answer is packed else "identity", **{"If-None-Match": answer.headers["ETag"]})
+            assert (again.status, again.body, again.headers["Vary"]) == (304, b"", answer.headers["Vary"])
+        part = await get(Range="bytes=4-8")
+        assert (part.status, part.body) == (206, text[4:9])
+        for name in ("small.js", "p.png"):
+            assert "Content-Encoding" not in (await get(name)).headers
+        script.write_bytes(text + b"// new")
+        assert gzip.decompress((await get()).body) == text + b"// new"
 
     with_server(replace(settings, editor=built), work)
 

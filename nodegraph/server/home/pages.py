@@ -14,8 +14,9 @@ from aiohttp import web
 
 from nodegraph import __version__
 from nodegraph.server import keys
+from nodegraph.server.home.gzipped import Gzipped
 from nodegraph.server.safety import guard
-from nodegraph.server.safety.deliver import deliver, headers_for, open_inside, send
+from nodegraph.server.safety.deliver import headers_for, open_inside
 from nodegraph.server.setup.config import ServeSettings
 
 OWN: Final = Path(__file__).parent
@@ -39,7 +40,7 @@ FOREIGN_POLICY: Final = "; ".join(
 
 
 def routes() -> list[web.RouteDef]:
-    return [web.get("/", first_page), web.get("/{file:.+}", editor_file)]
+    return [web.get("/", first_page), web.get("/{file:.+}", EditorFiles().file)]
 
 
 def editor_folder(settings: ServeSettings) -> Path | None:
@@ -65,15 +66,21 @@ async def first_page(request: web.Request) -> web.StreamResponse:
     return _page(text, FOREIGN_POLICY if settings.editor else guard.SHELL_POLICY)
 
 
-async def editor_file(request: web.Request) -> web.StreamResponse:
-    name = request.match_info["file"]
-    folder = editor_folder(request.app[keys.CONFIG])
-    if folder is not None:
-        return await deliver(request, folder, name, trust="code", headers={"Cache-Control": _lifetime(name)})
-    if name != "home.css":
-        raise web.HTTPNotFound
-    opened = open_inside(OWN, name)
-    return await send(request, opened, headers_for(opened.name, opened.head, "code"))
+class EditorFiles:
+    """Scripts, styles and pictures of the editor. One per application."""
+
+    def __init__(self) -> None:
+        self._gzipped = Gzipped()
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["file"]
+        folder = editor_folder(request.app[keys.CONFIG])
+        if folder is None and name != "home.css":
+            raise web.HTTPNotFound
+        root = OWN if folder is None else folder
+        opened = await asyncio.to_thread(open_inside, root, name)
+        headers = {**headers_for(opened.name, opened.head, "code"), "Cache-Control": _lifetime(name)}
+        return await self._gzipped.send(request, root / name, opened, headers)
 
 
 def _lifetime(name: str) -> str:

@@ -220,7 +220,8 @@ def is_known(request: web.Request, etag: str) -> bool:
 
 def unchanged(headers: Mapping[str, str]) -> web.Response:
     """The answer instead of one with these headers."""
-    return web.Response(status=304, headers={name: headers[name] for name in ("ETag", "Cache-Control", "Content-Security-Policy")})
+    kept = ("ETag", "Cache-Control", "Content-Security-Policy", "Vary")
+    return web.Response(status=304, headers={name: headers[name] for name in kept if name in headers})
 
 
 class Part(NamedTuple):

@@ -102,11 +102,10 @@ def read_json(data: bytes) -> Any:
         return None
     try:
         return parse_json(data, "the body")
-    except NotJson as fault:
-        try:
-            return without_nan(data, "the body")
-        except NotJson:
-            raise fault from None
+    except NotJson:
+        if b"NaN" not in data and b"Infinity" not in data:
+            raise
+        return without_nan(data, "the body")
 
 
 def _refusal(request: web.Request, refusal: Refused) -> web.Response:

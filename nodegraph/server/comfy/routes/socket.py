@@ -1,4 +1,8 @@
-"""`/ws?clientId=`: what happens to a client's runs, as ComfyUI's messages. One socket a client; nobody hears of another's runs."""
+"""`/ws?clientId=`: what happens to a client's runs, as ComfyUI's messages. Nobody hears of another's runs.
+
+Of several sockets of one client, as a tab that was duplicated has them, the newest is told of its runs; the others hear how long the
+queue is, and wait. They are not closed: ComfyUI's editor connects again at once when it is, and two tabs would throw each other out.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +53,6 @@ AT_ONCE: Final = 100
 """events that a client may take that long for together"""
 WAITING: Final = 20_000
 """events that wait for a client that reads slowly, before it is given up"""
-TAKEN_OVER: Final = 4001
 TOO_SLOW: Final = 4002
 LEGACY_PREVIEWS: Final = frozenset(("auto", "latent2rgb", "taesd"))
 """what `preview_method` must say for a client that never spoke of previews: many take every picture they get for a result"""
@@ -60,10 +63,10 @@ def routes() -> list[web.RouteDef]:
 
 
 class Sockets:
-    """The open sockets by client id. One per application."""
+    """The open sockets by client id, the newest last. One per application."""
 
     def __init__(self) -> None:
-        self._open: dict[str, Talk] = {}
+        self._open: dict[str, list[Talk]] = {}
         self._all: set[Talk] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watched = False
@@ -76,30 +79,40 @@ class Sockets:
         await socket.prepare(request)
         talk = Talk(request, socket, client)
         self._watch(request.app)
-        self._take_over(client, talk)
-        self._all.add(talk)
+        self._enter(client, talk)
         try:
             await talk.run()
         finally:
-            self._all.discard(talk)
-            if self._open.get(client) is talk:
-                del self._open[client]
+            self._leave(client, talk)
         return socket
 
-    def _take_over(self, client: str, talk: Talk) -> None:
-        """From now on the older socket of this client hears nothing more."""
-        older = self._open.get(client)
-        self._open[client] = talk
-        if older is not None:
-            older.news.close()
-            self._keep(older.close(TAKEN_OVER, "another connection of this client took over"))
+    def _enter(self, client: str, talk: Talk) -> None:
+        """From now on the older sockets of this client are not told of its runs."""
+        self._all.add(talk)
+        talks = self._open.setdefault(client, [])
+        if talks:
+            talks[-1].hear(runs=False)
+        talks.append(talk)
+
+    def _leave(self, client: str, talk: Talk) -> None:
+        self._all.discard(talk)
+        talks = self._open[client]
+        was_newest = talks[-1] is talk
+        talks.remove(talk)
+        if not talks:
+            del self._open[client]
+        elif was_newest:
+            talks[-1].hear(runs=True)
+
+    def _newest(self, client: str) -> Talk | None:
+        return self._open[client][-1] if client in self._open else None
 
     def _watch(self, app: web.Application) -> None:
         """With the first socket begins what concerns all of them."""
         if not self._watched:
             self._watched = True
             self._keep(self._close_at_the_end(app[keys.STOPPING]))
-            LogTeller(app[keys.LOGS], lambda client: self._open.get(client)).listen()
+            LogTeller(app[keys.LOGS], self._newest).listen()
 
     async def _close_at_the_end(self, stopping: asyncio.Event) -> None:
         await stopping.wait()
@@ -130,7 +143,16 @@ class Talk:
         self._service = request.app[keys.SERVICE]
         self._runs: dict[str, _Run] = {}
         self._flags: Mapping[str, Any] = {}
-        self.news: Subscription = self._service.hub.subscribe(client=client, queue=True, limit=WAITING)
+        self.news: Subscription = self._subscribe(runs=True)
+
+    def _subscribe(self, runs: bool) -> Subscription:
+        return self._service.hub.subscribe(client=self._client if runs else None, queue=True, limit=WAITING)
+
+    def hear(self, runs: bool) -> None:
+        """From now on be told of the client's runs, or only how long the queue is."""
+        before, self.news = self.news, self._subscribe(runs)
+        self._runs.clear()
+        before.close()
 
     async def run(self) -> None:
         teller = asyncio.create_task(self._tell_all())
@@ -170,9 +192,8 @@ class Talk:
     async def _tell_all(self) -> None:
         try:
             await self.send([status(self._service.remaining, self._client)])
-            await self._join_running()
-            async for item in self.news:
-                await self._tell_waiting(item)
+            while await self._tell_all_of(self.news):
+                pass
             if self.news.overflowed:
                 await self.close(TOO_SLOW, "the client reads too slowly")
         except TimeoutError:
@@ -181,6 +202,14 @@ class Talk:
         except NodegraphError as error:
             LOG.warning("a websocket is closed: %s", error.message)
             await self.close(WSCloseCode.INTERNAL_ERROR, "the server cannot read its log")
+
+    async def _tell_all_of(self, news: Subscription) -> bool:
+        """Tell what comes until that ends; whether something else is to be heard then."""
+        if f"client:{self._client}" in news.topics:
+            await self._join_running()
+        async for item in news:
+            await self._tell_waiting(item)
+        return news is not self.news
 
     async def _tell_waiting(self, item: Item) -> None:
         """This and what waits behind it, then it is the turn of others. Raises TimeoutError if the client does not read it."""
@@ -252,7 +281,7 @@ class Talk:
     async def _end(self, event: JobEvent, run: _Run) -> None:
         """The last messages of a run: it is in the history by now."""
         id, status_ = event.job, event.data["status"]
-        del self._runs[id]
+        self._runs.pop(id, None)
         if run.narrator.started is None:
             return
         known = Job(id, 0.0, "done", 0.0) if status_ == "done" else await self._read(run)
