@@ -201,26 +201,6 @@ def test_the_first_prediction_is_zero_so_the_first_loss_is_the_weighted_size_of_
     assert 0 < weighted < even  # min(SNR, 5) / (SNR + 1) never exceeds 1
 
 
-def test_pictures_without_words_show_the_chosen_few_and_all_others_stay(shapes: Dataset, tmp_path: Path) -> None:
-    cache, few = cache_of(shapes, tmp_path / "cache"), shapes.labels[:1]
-    often = CaptionRecipe(empty=0.5)
-    plain, chosen = (
-        DiffusionTask(cache, DiffusionSettings(batch=8, captions=often, wordless=labels), unet=UNET, clip=CLIP) for labels in ((), few)
-    )
-    seen: set[str] = set()
-    for step in range(20):
-        (rows, texts), (others, words) = plain.captioned(step), chosen.captioned(step)
-        assert words == texts
-        for row, other, text in zip(rows, others, texts, strict=True):
-            assert text == "" or other == row
-            if text == "":
-                seen.add(shapes.entries[cache.picture(int(other))].label)
-                assert len(cache.shot(int(other)).cast) == 1
-    assert seen == set(few)
-    with pytest.raises(BadValue, match="no dodo"):
-        DiffusionTask(cache, DiffusionSettings(wordless=("dodo",)), unet=UNET, clip=CLIP)
-
-
 def test_prompts_are_encoded_in_training_as_in_sampling(shapes: Dataset, tmp_path: Path) -> None:
     net = diffusion_task(shapes, tmp_path / "cache").net.eval()
     texts = ["red ball, plain style", "", "red ball, plain style"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -28,7 +27,6 @@ from nodegraph.diffusion.training.captions import CaptionRecipe, describe
 from nodegraph.diffusion.training.latents import LatentCache
 from nodegraph.diffusion.training.loop import Pictures, Task
 from nodegraph.diffusion.training.state import as_identity, weights_hash
-from nodegraph.errors import BadValue
 
 SMALL_UNET = UNetConfig(
     model_channels=64,
@@ -51,14 +49,11 @@ class DiffusionSettings:
     batch: latents a step; captions: what may be left out of them
     min_snr: the loss of a step is weighted by min(SNR, min_snr) / SNR in terms of x0 (Hang et al. 2023, eq. 5 and section 3.4 for v);
         0 weights the v loss equally at all times
-    wordless: labels of what is shown without a caption, () for anything. A few things can be learnt whole where all of them would blur
-        together, so that an empty prompt draws one of them; guidance leads away from them as it would from a negative prompt
     """
 
     batch: int = 32
     captions: CaptionRecipe = field(default_factory=CaptionRecipe)
     min_snr: float = 5.0
-    wordless: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +126,6 @@ class DiffusionTask(Task):
         with torch.random.fork_rng():
             torch.manual_seed(int(generator(seed, Stream.WEIGHTS).integers(2**31)))
             self.net: TextToLatent = start or TextToLatent(unet, clip)
-        strange = sorted(set(settings.wordless) - set(cache.dataset.labels))
-        if strange:
-            raise BadValue(f"the data set shows no {', '.join(strange)}", hint="name subjects by their labels in its metadata.jsonl")
         begun = {"start": weights_hash(self.net.state_dict())} if start else {}
         parts = {"unet": self.net.unet.config, "clip": self.net.clip.config, "settings": settings, "latents": cache.settings}
         self.identity = as_identity(kind="diffusion", **parts, seed=seed, data=cache.dataset.fingerprint(), source=source, **begun)
@@ -158,27 +150,13 @@ class DiffusionTask(Task):
         return (errors * self._weights(sigma).to(self.device)).mean()
 
     def captioned(self, step: int) -> tuple[NDArray[np.int64], list[str]]:
-        """The rows of a step, each with words; those without words are exchanged for some of `wordless`, if that is not empty."""
+        """The rows of a step, and what is said of each; "" of some."""
         rows = self.batches.at(step)
         rng, entries = generator(self.seed, Stream.CAPTION, step), self.cache.dataset.entries
         shots = [self.cache.shot(int(row)) for row in rows]
-        texts = [
+        return rows, [
             describe(entries[shot.cast[0]], shot.scene, self.settings.captions, rng, *[entries[i] for i in shot.cast[1:]]) for shot in shots
         ]
-        shown = self._wordless.get(int(self.cache.places[rows[0], 0]))
-        if shown is None:
-            return rows, texts
-        others = generator(self.seed, Stream.WORDLESS, step).choice(shown, len(rows))
-        return np.where([text == "" for text in texts], others, rows), texts
-
-    @cached_property
-    def _wordless(self) -> dict[int, NDArray[np.int64]]:
-        """Of each bucket that has any: the rows with one of the `wordless` alone, at its usual size."""
-        entries, labels = self.cache.dataset.entries, set(self.settings.wordless)
-        named = [row for row in range(len(self.cache)) if entries[self.cache.picture(row)].label in labels]
-        alone = [row for row in named if len((shot := self.cache.shot(row)).cast) == 1 and not shot.scene.place]
-        buckets = self.cache.places[alone, 0] if alone else np.zeros(0, np.int64)
-        return {int(bucket): np.array(alone)[buckets == bucket] for bucket in np.unique(buckets)}
 
     def _weights(self, sigma: Tensor) -> Tensor:
         if not self.settings.min_snr:
