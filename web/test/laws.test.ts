@@ -34,9 +34,10 @@ import {
   unpack,
 } from '../src/document/edits/subgraphs';
 import { replaceDocument } from '../src/document/edits/whole';
+import type { Box } from '../src/document/geometry';
 import { type History, perform, redo, startHistory, undo } from '../src/document/history';
 import { inferenceOf } from '../src/document/inference';
-import { checkDocument, type Doc, INLET, linksInto, OUTLET, readDocument, viewOf, writeDocument } from '../src/document/model';
+import { checkDocument, type Doc, INLET, linksInto, OUTLET, positionOf, readDocument, viewOf, writeDocument } from '../src/document/model';
 import { catalogAt, instancesIn, usedBy } from '../src/document/subgraphs';
 import { CATALOG, doc, link } from './fixtures';
 
@@ -113,8 +114,17 @@ const ON_SUBGRAPHS: readonly Act[] = [
   (pick, a, b) => (edit) => void pasteNodes(edit, copyNodes(edit.doc, [pick(a), pick(b)]), [a, b], false),
 ];
 
+function boxesOf(doc: Doc): Record<string, Box> {
+  return Object.fromEntries(
+    Object.keys(doc.nodes).map((id) => {
+      const [x, y] = positionOf(doc, id);
+      return [id, { x, y, width: 200, height: 100 }];
+    }),
+  );
+}
+
 function makeGroup(edit: Edit, ids: string[], name: string): void {
-  if (nodesBetween(edit.doc, ids).length === 0) makeSubgraph(edit, ids, known(edit), {}, name);
+  if (nodesBetween(edit.doc, ids).length === 0) makeSubgraph(edit, ids, known(edit), boxesOf(edit.doc), name);
 }
 
 const ACTS: readonly Act[] = [

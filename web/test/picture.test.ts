@@ -65,6 +65,27 @@ describe('pictures of a workflow', () => {
     expect(factsOf(flow, CATALOG).map((fact) => fact.value)).toContain('a dog');
     expect(factsOf(doc({ odd: ['NotInstalled', { seed: 1 }] }), CATALOG, 'odd')).toEqual([]);
   });
+
+  it('knows what made a picture inside a subgraph, and what is inside those before it', () => {
+    const inner = doc({ in: ['SubgraphInputs', {}], words: ['Prompt', { text: 'a fox' }], keep: ['Save', { image: link('in', 'image') }] });
+    const definition = {
+      name: 'Keep',
+      inputs: [{ name: 'image', type: 'image', required: true }],
+      outputs: [],
+      layout: {},
+      groups: [],
+      nodes: inner.nodes,
+    };
+    const flow = {
+      ...doc({ one: ['subgraph/keep', { image: link('two', 'image') }], two: ['subgraph/keep', {}], words: ['Prompt', { text: 'a dog' }] }),
+      subgraphs: { keep: definition },
+    };
+    const facts = (node?: string): string[] => factsOf(flow, CATALOG, node).map((fact) => `${fact.node}: ${fact.value}`);
+    expect(facts('one/keep')).toEqual(['two/words: a fox']);
+    expect(facts('one')).toEqual(['one/words: a fox', 'two/words: a fox']);
+    expect(facts('words')).toEqual(['words: a dog']);
+    expect(facts('gone')).toEqual(['one/words: a fox', 'two/words: a fox', 'words: a dog']);
+  });
 });
 
 describe('a file that is given as a picture', () => {

@@ -76,6 +76,35 @@ describe('making a subgraph', () => {
     expect(nodesBetween(START, ['soft', 'softer'])).toEqual([]);
   });
 
+  it('takes along notes and frames among the nodes, and leaves the others where they are', () => {
+    const box = (x: number) => ({ x, y: 0, width: 100, height: 100 });
+    const start = {
+      ...doc({ a: ['Sum', {}], b: ['Sum', {}], c: ['Sum', {}], between: ['Note', {}], framed: ['Note', {}], away: ['Note', {}] }),
+      groups: [
+        { title: 'holds a', bounding: [-20, -140, 140, 260] as const },
+        { title: 'holds b and c', bounding: [180, -20, 340, 140] as const },
+        { title: 'empty', bounding: [900, 0, 10, 10] as const },
+      ],
+    };
+    const boxes = {
+      a: box(0),
+      b: box(200),
+      c: box(400),
+      between: { x: 120, y: 20, width: 60, height: 60 },
+      framed: { x: 0, y: -120, width: 60, height: 60 },
+      away: box(800),
+    };
+    const edit = new Edit(start);
+    const node = makeSubgraph(edit, ['a', 'b'], CATALOG, boxes, 'Soft')!;
+    const inside = edit.whole.subgraphs['soft']!;
+    expect(Object.keys(inside.nodes).sort()).toEqual(['a', 'b', 'between', 'framed', 'in', 'out']);
+    expect(inside.groups.map((group) => group.title)).toEqual(['holds a']);
+    expect(edit.doc.groups.map((group) => group.title)).toEqual(['holds b and c', 'empty']);
+    expect(Object.keys(edit.doc.nodes).sort()).toEqual(['away', 'c', node].sort());
+    unpack(edit, node);
+    expect(edit.doc.groups.map((group) => group.title)).toEqual(['holds b and c', 'empty', 'holds a']);
+  });
+
   it('works inside another one', () => {
     const { edit } = made();
     const inner = edit.within('soft');

@@ -1,7 +1,8 @@
 /** Pictures that can be looked at: where they are, and where they come from. */
 import type { Catalog } from './catalog';
 import { get } from './json';
-import { asLink, type Doc, linksInto } from './model';
+import { asLink, type Doc, definitionOf, linksInto, viewOf } from './model';
+import { catalogAt, levelsAt } from './subgraphs';
 
 export interface Picture {
   readonly url: string;
@@ -54,12 +55,60 @@ export interface Fact {
   readonly kind: 'seed' | 'prompt' | 'model' | 'setting';
 }
 
-/** Seeds, prompts, models and the settings beside a seed: of what led to a node, the nearest first; of everything without one. */
+const MOST_LOOKED_AT = 5000;
+
+/** A node by its path, and where it stands. */
+interface Place {
+  readonly level: string | null;
+  readonly prefix: string;
+  readonly id: string;
+}
+
+/**
+ * Seeds, prompts, models and the settings beside a seed: of what led to a node, the nearest first; of everything without one.
+ * `node`: by its path, such as `5/1`; of a subgraph on the way also what is inside.
+ */
 export function factsOf(doc: Doc, catalog: Catalog, node?: string): Fact[] {
-  const ids = node !== undefined && Object.hasOwn(doc.nodes, node) ? upstreamOf(doc, node) : Object.keys(doc.nodes);
-  const found = ids.flatMap((id) => factsOfNode(doc, catalog, id));
+  const found = placesBefore(doc, node).flatMap(({ level, prefix, id }) => {
+    const facts = factsOfNode(viewOf(doc, level), catalogAt(catalog, doc, level), id);
+    return facts.map((fact): Fact => ({ ...fact, node: prefix + fact.node }));
+  });
   const order = ['prompt', 'seed', 'setting', 'model'];
   return found.sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind));
+}
+
+function placesBefore(doc: Doc, path: string | undefined): Place[] {
+  const parts = path?.split('/') ?? [];
+  const levels = levelsAt(doc, parts.slice(0, -1));
+  const found: Place[] = [];
+  for (let depth = levels.length; depth >= 0; depth--) {
+    const level = levels[depth - 1]?.id ?? null;
+    const view = viewOf(doc, level);
+    const prefix = parts
+      .slice(0, depth)
+      .map((one) => `${one}/`)
+      .join('');
+    const passed = levels[depth]?.node;
+    const id = passed ?? parts.slice(depth).join('/');
+    const ids = Object.hasOwn(view.nodes, id) ? upstreamOf(view, id) : Object.keys(view.nodes);
+    for (const one of ids) {
+      const place = { level, prefix, id: one };
+      found.push(...(one === passed ? [place] : placeAndInside(doc, place)));
+    }
+  }
+  return found.slice(0, MOST_LOOKED_AT);
+}
+
+/** A node, and if it is a subgraph all that is in it. */
+function placeAndInside(doc: Doc, start: Place): Place[] {
+  const found = [start];
+  for (const { level, prefix, id } of found) {
+    const inner = definitionOf(get(viewOf(doc, level).nodes, id));
+    if (inner === null || found.length > MOST_LOOKED_AT) continue;
+    const within = Object.keys(get(doc.subgraphs, inner)?.nodes ?? {});
+    found.push(...within.map((one): Place => ({ level: inner, prefix: `${prefix}${id}/`, id: one })));
+  }
+  return found;
 }
 
 function factsOfNode(doc: Doc, catalog: Catalog, id: string): Fact[] {

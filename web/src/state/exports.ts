@@ -6,6 +6,7 @@ import { api } from '../network/api';
 import { attempt } from './actions';
 import { currentCatalog, currentDoc, currentWhole, tabOf, titleOfTab, useEditor } from './editor';
 import { drawGraph } from './graphPicture';
+import { runOf } from './inside';
 import { useRuns } from './runs';
 
 export function download(name: string, content: string | Blob, type = 'application/json'): void {
@@ -40,15 +41,15 @@ export async function exportScript(): Promise<void> {
 
 export async function exportPicture(): Promise<void> {
   const [doc, whole] = [currentDoc(), currentWhole()];
-  await attempt(async () => download(fileName(whole, 'png'), await drawGraph(doc, currentCatalog(), await shownPictures(), whole)));
+  await attempt(async () => download(fileName(whole, 'png'), await drawGraph(doc, currentCatalog(), await shownPictures(doc), whole)));
 }
 
-/** The first picture of each node that shows one. */
-async function shownPictures(): Promise<Map<string, ImageBitmap>> {
-  const run = useRuns.getState().byTab[useEditor.getState().active];
+/** The first picture of each node that shows one, where one looks. */
+async function shownPictures(doc: Doc): Promise<Map<string, ImageBitmap>> {
+  const runs = useRuns.getState();
   const found = await Promise.all(
-    Object.entries(run?.nodes ?? {}).map(async ([id, node]): Promise<[string, ImageBitmap][]> => {
-      const url = node.shown?.find((item) => item.kind === 'image' && item.url !== undefined)?.url;
+    Object.keys(doc.nodes).map(async (id): Promise<[string, ImageBitmap][]> => {
+      const url = runOf(runs, id)?.shown?.find((item) => item.kind === 'image' && item.url !== undefined)?.url;
       if (url === undefined) return [];
       const picture = await fetch(url)
         .then(async (answer) => createImageBitmap(await answer.blob()))

@@ -12,8 +12,9 @@ import { blobOf, inputAddress, loadPicture, uploadMask, uploadPicture } from '..
 import type { Run } from '../wire';
 import { attempt } from './actions';
 import { currentCatalog, currentDoc, newTab, perform, select, selectedNodes, show, tabOf, tell, useEditor } from './editor';
+import { titleAt } from './inside';
 import { prefixOf } from './levels';
-import { useRuns } from './runs';
+import { type RunState, useRuns } from './runs';
 
 // ------------------------------------------------------------------------------------------------ looking
 
@@ -40,10 +41,22 @@ function picturesOfTab(): Picture[] {
   const prefix = prefixOf(tabOf(useEditor.getState()));
   return Object.keys(doc.nodes).flatMap((node) => {
     const label = titleOfNode(doc, node);
-    const shown = (get(run?.nodes, prefix + node)?.shown ?? []).filter((item) => item.url !== undefined && item.kind === 'image');
-    const made = shown.map((item): Picture => ({ url: item.url!, name: item.name ?? '', label, node, ...(run ? { run: run.run } : {}) }));
-    return [...inputPictures(doc, node, label), ...made];
+    return [...inputPictures(doc, node, label), ...(run === undefined ? [] : shownPictures(run, prefix + node))];
   });
+}
+
+/** What a node shows; of a subgraph what each node inside it shows. */
+function shownPictures(run: RunState, id: string): Picture[] {
+  const inside = Object.keys(run.nodes).filter((one) => one.startsWith(`${id}/`) && showsItself(run, one));
+  return (inside.length > 0 ? inside : [id]).flatMap((one) => {
+    const shown = (get(run.nodes, one)?.shown ?? []).filter((item) => item.url !== undefined && item.kind === 'image');
+    return shown.map((item): Picture => ({ url: item.url!, name: item.name ?? '', label: titleAt(one), node: one, run: run.run }));
+  });
+}
+
+/** Whether it is not a subgraph, which shows what was last shown inside. */
+function showsItself(run: RunState, id: string): boolean {
+  return get(run.nodes, id)?.shown !== undefined && !Object.keys(run.nodes).some((one) => one.startsWith(`${id}/`));
 }
 
 function inputPictures(doc: Doc, node: string, label: string): Picture[] {

@@ -16,6 +16,7 @@ import {
   writeDocument,
 } from '../model';
 import { freeName, instancesIn, mayContain, usedBy } from '../subgraphs';
+import { addGroups } from './groups';
 import { freeId } from './nodes';
 import { shifted } from './reroutes';
 
@@ -49,13 +50,7 @@ export function pasteNodes(edit: Edit, given: Doc, at: Point | null, outer: bool
     edit.set(['nodes', fresh], { ...fragment.nodes[id]!, inputs: {} });
     edit.set(['layout', fresh], placedBy(place, by));
   }
-  if (fragment.groups.length > 0) {
-    const moved = fragment.groups.map((group) => {
-      const [x, y, width, height] = group.bounding;
-      return { ...group, bounding: [x + by[0], y + by[1], width, height] };
-    });
-    edit.set(['groups'], [...edit.doc.groups, ...moved]);
-  }
+  addGroups(edit, fragment.groups, by);
   for (const [id, entry] of Object.entries(fragment.nodes)) {
     const fresh = ids.get(id)!;
     edit.set(['nodes', fresh, 'inputs'], pastedInputs(edit.doc, entry, get(fragment.layout, id)?.held ?? {}, ids, outer));

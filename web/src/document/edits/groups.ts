@@ -1,7 +1,7 @@
 /** Titled frames behind nodes. */
 import type { Edit } from '../change';
 import { type Box, boundsOf, HEADER } from '../geometry';
-import type { Group } from '../model';
+import type { Group, Point } from '../model';
 
 const MARGIN = 20;
 
@@ -13,6 +13,16 @@ function setGroups(edit: Edit, groups: readonly Group[]): void {
 export function addGroup(edit: Edit, boxes: readonly Box[], title = 'Group', color = '#4a6fa5'): void {
   const bounding = around(boxes);
   if (bounding !== null) setGroups(edit, [...edit.doc.groups, { title, color, bounding }]);
+}
+
+/** Frames from elsewhere, moved by so much. */
+export function addGroups(edit: Edit, groups: readonly Group[], by: Point): void {
+  if (groups.length === 0) return;
+  const moved = groups.map((group): Group => {
+    const [x, y, width, height] = group.bounding;
+    return { ...group, bounding: [x + by[0], y + by[1], width, height] };
+  });
+  setGroups(edit, [...edit.doc.groups, ...moved]);
 }
 
 function around(boxes: readonly Box[]): Group['bounding'] | null {

@@ -1,6 +1,7 @@
 /** Subgraphs are made of nodes, taken apart, and given ports. Ports are named alike on the node outside and on the border nodes inside. */
 import type { Catalog, InputSpec } from '../catalog';
 import type { Edit } from '../change';
+import { enclosedBy } from '../enclosed';
 import { type Box, boundsOf, WIDTH } from '../geometry';
 import { inferenceOf } from '../inference';
 import { get, isObject, type Json, same } from '../json';
@@ -24,6 +25,7 @@ import {
 import { freeName, instancesIn, usedBy } from '../subgraphs';
 import { typeText } from '../types';
 import { placedBy } from './clipboard';
+import { addGroups, deleteGroups } from './groups';
 import { connect, disconnect } from './links';
 import { freeId } from './nodes';
 
@@ -80,7 +82,7 @@ function typeFor(input: InputSpec | undefined, source: string, catalog: Catalog)
 
 /**
  * Puts nodes into a new subgraph and its node in their place. Links across the border become ports, one for each output they come from.
- * `boxes`: how the nodes lie. Returns the id of the new node, or null if there is nothing to put in.
+ * Notes and frames among them go in as well. `boxes`: how the nodes lie. Returns the id of the new node, or null if there is nothing to put in.
  */
 export function makeSubgraph(
   edit: Edit,
@@ -90,8 +92,10 @@ export function makeSubgraph(
   name = 'Subgraph',
 ): string | null {
   const { doc } = edit;
-  const chosen = ids.filter((id) => Object.hasOwn(doc.nodes, id) && !isBorder(doc.nodes[id]));
-  if (chosen.length === 0) return null;
+  const asked = ids.filter((id) => Object.hasOwn(doc.nodes, id) && !isBorder(doc.nodes[id]));
+  if (asked.length === 0) return null;
+  const along = enclosedBy(doc, asked, boxes);
+  const chosen = [...asked, ...along.notes];
   const inside = new Set(chosen);
   const [inlet, outlet] = [freeName('in', (id) => inside.has(id)), freeName('out', (id) => inside.has(id))];
   const inputs = inputsOf(doc, chosen, inside, catalog);
@@ -112,7 +116,7 @@ export function makeSubgraph(
       ...Object.fromEntries(chosen.filter((one) => Object.hasOwn(doc.layout, one)).map((one) => [one, doc.layout[one]!])),
       [outlet]: { pos: [area.x + area.width + 100, area.y] },
     },
-    groups: [],
+    groups: along.groups.map((index) => doc.groups[index]!),
   };
   edit.set(['subgraphs', id], definition);
   const node = freeId(doc);
@@ -130,6 +134,7 @@ export function makeSubgraph(
     edit.remove(['nodes', one]);
     edit.remove(['layout', one]);
   }
+  deleteGroups(edit, along.groups);
   return node;
 }
 
@@ -224,6 +229,7 @@ export function unpack(edit: Edit, node: string): string[] {
   }
   edit.remove(['nodes', node]);
   edit.remove(['layout', node]);
+  addGroups(edit, definition.groups, by);
   dropUnused(edit);
   return [...ids.values()];
 }

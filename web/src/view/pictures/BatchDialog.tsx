@@ -15,7 +15,8 @@ import {
 } from '../../document/batch';
 import { filesOf } from '../../state/actions';
 import { startBatch } from '../../state/batches';
-import { currentCatalog, currentDoc, show } from '../../state/editor';
+import { currentCatalog, currentDoc, show, useEditor } from '../../state/editor';
+import { trail } from '../../state/inside';
 import { Frame } from '../Frame';
 import './pictures.css';
 
@@ -28,7 +29,10 @@ interface Row {
 const PLACES = ['Columns', 'Rows', 'Sheets'] as const;
 
 export function BatchDialog(): ReactElement {
-  const variables = useMemo(() => variablesOf(currentDoc(), currentCatalog()), []);
+  const variables = useMemo(() => {
+    const path = trail(useEditor.getState()).map(({ name }) => `${name} › `);
+    return variablesOf(currentDoc(), currentCatalog()).map((one) => ({ ...one, title: path.join('') + one.title }));
+  }, []);
   const [rows, setRows] = useState<readonly Row[]>(() => variables.slice(0, 1).map((variable) => rowOf(variable, 0)));
   const parsed = rows.map((row) => parseValues(row.text, row.variable.spec, currentCatalog()));
   const axes = rows.map((row, i) => ({ ...row.variable, values: parsed[i]!.values }));

@@ -19,7 +19,7 @@ import { type Fact, factsOf, type Picture } from '../../document/picture';
 import { CRISP_FROM, type Size } from '../../document/viewport';
 import { loadPicture, smallAddress } from '../../network/pictures';
 import { attempt } from '../../state/actions';
-import { currentCatalog, type Dialog, show, tell } from '../../state/editor';
+import { type Dialog, show, tell, useEditor } from '../../state/editor';
 import { copyPicture, loadWorkflowOf, paintOn, sendToInput, workflowOf } from '../../state/pictures';
 import { Facts } from './Facts';
 import { Act, type Action, Studio } from './Studio';
@@ -259,7 +259,7 @@ function Strip({ pictures, at, other, onPick, onOther }: StripProps): ReactEleme
 
 async function factsAbout(picture: Picture): Promise<readonly Fact[] | null> {
   const doc = await workflowOf(picture).catch(() => null);
-  return doc === null ? null : factsOf(doc, currentCatalog(), picture.node);
+  return doc === null ? null : factsOf(doc, useEditor.getState().catalog, picture.node);
 }
 
 /** null while they are fetched; an empty list if nothing is known. */
