@@ -2,9 +2,7 @@
 import { isInside } from './edits/groups';
 import { type Box, boundsOf } from './geometry';
 import { get } from './json';
-import type { Doc } from './model';
-
-const NOTE = 'Note';
+import { type Doc, NOTE } from './model';
 
 export interface Enclosed {
   readonly notes: readonly string[];

@@ -1,7 +1,7 @@
 /** Where everything of a node is, from its description alone: nothing has to be measured in the page. All numbers are multiples of 4 px. */
 import type { InputSpec, NodeSpec } from './catalog';
 import { get } from './json';
-import { asLink, type Doc, type NodeEntry, type NodeLayout, type Point } from './model';
+import { asLink, type Doc, NOTE, type NodeEntry, type NodeLayout, type Point } from './model';
 
 export const GRID = 4;
 export const HEADER = 28;
@@ -66,7 +66,7 @@ export function geometryOf(
   const open = layout?.more === true;
   const inputs = folds && !open ? all.filter((one) => !spare.includes(one)) : all;
   const bare = inputs.filter(([, input]) => input.widget === undefined).map(([name]) => name);
-  const outputs = spec === undefined ? [...used] : Object.keys(spec.outputs);
+  const outputs = shownOutputs(spec, used);
   const rows: Row[] = [];
   let y = HEADER + 4;
   const add = (row: Row): void => {
@@ -85,6 +85,11 @@ export function geometryOf(
   const minHeight = y + FOOT;
   const height = snap(Math.max(minHeight, layout?.size?.[1] ?? 0));
   return { width, height, minHeight, rows: stretched(rows, height - minHeight, spec, entry) };
+}
+
+/** The outputs that a node shows: of a known type all, of a remark and of an unknown one those that links use. */
+export function shownOutputs(spec: NodeSpec | undefined, used: readonly string[]): readonly string[] {
+  return spec === undefined || spec.id === NOTE ? used : Object.keys(spec.outputs);
 }
 
 /** An input that does nothing unless it is set, and is not. */
@@ -112,8 +117,7 @@ function unknownInputs(entry: NodeEntry): [string, InputSpec][] {
 export function handlesOf(geometry: Geometry, spec: NodeSpec | undefined, entry: NodeEntry, used: readonly string[] = []): HandlePlace[] {
   if (geometry.rows.length === 0) {
     const inputs = Object.keys(spec?.inputs ?? entry.inputs).map((name): HandlePlace => ({ name, side: 'input', y: HEADER / 2 }));
-    const outputs = spec === undefined ? used : Object.keys(spec.outputs);
-    return [...inputs, ...outputs.map((name): HandlePlace => ({ name, side: 'output', y: HEADER / 2 }))];
+    return [...inputs, ...shownOutputs(spec, used).map((name): HandlePlace => ({ name, side: 'output', y: HEADER / 2 }))];
   }
   return geometry.rows.flatMap((row) => {
     const places: HandlePlace[] = [];

@@ -57,6 +57,8 @@ export interface Definition {
   readonly groups: readonly Group[];
 }
 
+/** A remark: its text is never run, and its output is for links of old files only. */
+export const NOTE = 'Note';
 export const INSTANCE = 'subgraph/';
 export const INLET = 'SubgraphInputs';
 export const OUTLET = 'SubgraphOutputs';

@@ -1,6 +1,6 @@
 /** Finding node types: what is typed against titles, ids, categories and help; and only those that fit a dropped link. */
 import type { Catalog, NodeSpec } from './catalog';
-import { INLET, OUTLET } from './model';
+import { INLET, NOTE, OUTLET } from './model';
 import { joint, type Type } from './types';
 
 /** An end of a link that looks for a partner: an output of a type, or an input that wants one. */
@@ -48,6 +48,7 @@ function openEnds(spec: NodeSpec, partner: string): number {
 
 /** The first exact partner, else the first that fits. An exact type is worth more than one that takes anything. */
 export function partnerOf(spec: NodeSpec, loose: Loose, catalog: Catalog): { name: string; score: number } | null {
+  if (spec.id === NOTE) return null;
   const ends = loose.side === 'output' ? Object.entries(spec.inputs) : Object.entries(spec.outputs);
   let best: { name: string; score: number } | null = null;
   for (const [name, end] of ends) {

@@ -5,7 +5,7 @@ import { isNested } from '../document/edits/groups';
 import { type Geometry, geometryOf, HEADER, handlesOf } from '../document/geometry';
 import { inferenceOf } from '../document/inference';
 import { get } from '../document/json';
-import { type Doc, type Group, linksInto, type NodeEntry, type NodeLayout, type Point } from '../document/model';
+import { type Doc, type Group, linksInto, NOTE, type NodeEntry, type NodeLayout, type Point } from '../document/model';
 import { isCast, type Joint, joint, type Type, type TypeRules, typeName } from '../document/types';
 
 export interface NodeData extends Record<string, unknown> {
@@ -207,13 +207,13 @@ function handles(data: NodeData): NonNullable<FlowNode['handles']> {
   }));
 }
 
-/** Outputs that links use of nodes that are not installed: all that is known of them. */
+/** Outputs that links use, of nodes that are not installed, where that is all that is known of them, and of remarks. */
 export function usedOutputs(doc: Doc, catalog: Catalog): Map<string, string[]> {
   const found = new Map<string, string[]>();
   for (const entry of Object.values(doc.nodes)) {
     for (const [, link] of linksInto(entry)) {
       const source = get(doc.nodes, link.node);
-      if (source === undefined || catalog.spec(source.type) !== undefined) continue;
+      if (source === undefined || (catalog.spec(source.type) !== undefined && source.type !== NOTE)) continue;
       const names = found.get(link.node) ?? [];
       if (!names.includes(link.output)) found.set(link.node, [...names, link.output]);
     }

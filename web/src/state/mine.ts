@@ -8,7 +8,7 @@ import { type Doc, definitionOf, INSTANCE, type Point } from '../document/model'
 import { catalogAt, instancesIn } from '../document/subgraphs';
 import { api } from '../network/api';
 import { attempt } from './actions';
-import { change, currentDoc, selectedNodes, tell, useEditor } from './editor';
+import { change, currentDoc, perform, select, selectedNodes, tell, useEditor } from './editor';
 
 const MINE = 'mine/';
 const kept = new Map<string, Doc>();
@@ -45,7 +45,7 @@ export async function publishSelected(): Promise<void> {
   }
   const fragment = copyNodes(doc, [node]);
   const entry = fragment.nodes[node]!;
-  const name = (get(doc.subgraphs, definitionOf(entry)!)?.name ?? '').replace(/[^\p{L}\p{N} _-]/gu, ' ').trim() || 'Subgraph';
+  const name = plainName(get(doc.subgraphs, definitionOf(entry)!)?.name ?? '');
   const bare = { ...fragment, nodes: { '1': { ...entry, inputs: {} } }, layout: {}, meta: { title: name } };
   await attempt(async () => {
     await api.keepMine(name, bare);
@@ -54,11 +54,52 @@ export async function publishSelected(): Promise<void> {
   });
 }
 
-export async function forgetMine(name: string): Promise<void> {
-  await attempt(async () => {
-    await api.forgetMine(name);
+/** Copies that workflows have stay as they are. */
+export async function forgetMine(spec: NodeSpec): Promise<void> {
+  const doc = kept.get(spec.id);
+  const done = await attempt(async () => {
+    await api.forgetMine(spec.title);
     await loadMine();
+    return true;
   });
+  if (done === null || doc === undefined) return;
+  const back = async (): Promise<void> => {
+    await attempt(() => api.keepMine(spec.title, doc));
+    await loadMine();
+  };
+  tell(`Removed “${spec.title}” from My nodes`, 'info', undefined, { label: 'Undo', run: () => void back() });
+}
+
+/** What is put in from now on is called so as well. */
+export async function renameMine(spec: NodeSpec, to: string): Promise<void> {
+  const doc = kept.get(spec.id);
+  const [id] = doc === undefined ? [] : instancesIn(doc.nodes);
+  const definition = id === undefined ? undefined : doc?.subgraphs[id];
+  if (doc === undefined || id === undefined || definition === undefined) return;
+  const name = plainName(to);
+  if (kept.has(MINE + name)) {
+    tell(`There is a “${name}” among My nodes already`, 'error', 'Choose another name.');
+    return;
+  }
+  const renamed = { ...doc, subgraphs: { ...doc.subgraphs, [id]: { ...definition, name } }, meta: { ...doc.meta, title: name } };
+  await attempt(async () => {
+    await api.keepMine(name, renamed);
+    await api.forgetMine(spec.title);
+  });
+  await loadMine();
+}
+
+function plainName(name: string): string {
+  return name.replace(/[^\p{L}\p{N} _-]/gu, ' ').trim() || 'Subgraph';
+}
+
+/** One of them into the workflow in front. */
+export function putMine(spec: NodeSpec, pos: Point): void {
+  let id = '';
+  perform(`Add ${spec.title}`, (edit) => {
+    id = place(edit, spec, pos);
+  });
+  if (id !== '') select([id]);
 }
 
 /** Puts a node in by its description; of a node of one's own the definition comes along. Returns its id. */

@@ -1,14 +1,18 @@
 /** Saved workflows with their versions. */
 import './FilesPanel.css';
 import * as Menu from '@radix-ui/react-dropdown-menu';
-import { EllipsisVertical, Search, Workflow } from 'lucide-react';
+import { EllipsisVertical, Workflow } from 'lucide-react';
 import { type ReactElement, useEffect, useState } from 'react';
+import { matcherOf } from '../document/words';
 import { api } from '../network/api';
 import { attempt } from '../state/actions';
 import { newTab, useEditor } from '../state/editor';
 import { copySaved, openSaved, removeSaved, renameSaved, restoreSaved, useSaved } from '../state/files';
 import type { Kept, Version } from '../wire';
 import { ago } from './ago';
+import { Item, Rename } from './ListParts';
+import { MyNodes } from './MyNodes';
+import { SearchField } from './SearchField';
 
 export function FilesPanel(): ReactElement {
   const [files, setFiles] = useState<readonly Kept[] | null>(null);
@@ -19,22 +23,13 @@ export function FilesPanel(): ReactElement {
     void attempt(api.workflows).then((found) => setFiles((known) => found ?? known ?? []));
   }, [changes]);
   if (files === null) return <p className="quiet">Loading…</p>;
-  if (files.length === 0) return <p className="quiet">Nothing is saved yet. Saved workflows keep all their versions here.</p>;
-  const words = query.toLowerCase().split(/\s+/);
-  const found = files.filter((file) => words.every((word) => `${file.name} ${file.title}`.toLowerCase().includes(word)));
+  const fits = matcherOf(query);
+  const found = files.filter((file) => fits(`${file.name} ${file.title}`));
   return (
     <>
-      <label className="search">
-        <Search size={13} />
-        <input
-          type="search"
-          placeholder="Search"
-          aria-label="Search saved workflows"
-          value={query}
-          onChange={(event) => setQuery(event.target.value)}
-        />
-      </label>
-      {found.length === 0 && <p className="quiet">None has all of these words.</p>}
+      {files.length === 0 && <p className="quiet">Nothing is saved yet. Saved workflows keep all their versions here.</p>}
+      {files.length > 0 && <SearchField label="Search saved workflows" value={query} onChange={setQuery} />}
+      {files.length > 0 && found.length === 0 && <p className="quiet">None has all of these words.</p>}
       <ul className="list">
         {[...found]
           .sort((a, b) => b.modified - a.modified)
@@ -42,6 +37,7 @@ export function FilesPanel(): ReactElement {
             <FileItem key={file.name} file={file} taken={files.map((one) => one.name)} />
           ))}
       </ul>
+      <MyNodes />
     </>
   );
 }
@@ -97,37 +93,6 @@ function FileItem({ file, taken }: FileProps): ReactElement {
         />
       )}
     </li>
-  );
-}
-
-function Item({ label, onSelect }: { readonly label: string; readonly onSelect: () => void }): ReactElement {
-  return (
-    <Menu.Item className="menu-item" onSelect={() => setTimeout(onSelect)}>
-      {label}
-    </Menu.Item>
-  );
-}
-
-function Rename({ name, onEnd }: { readonly name: string; readonly onEnd: (name: string | null) => void }): ReactElement {
-  const [text, setText] = useState(name);
-  const end = (): void => onEnd(text.trim() === '' || text.trim() === name ? null : text.trim());
-  return (
-    <input
-      className="field-input boxed rename"
-      aria-label={`New name of ${name}`}
-      // biome-ignore lint/a11y/noAutofocus: it was asked for
-      autoFocus
-      maxLength={100}
-      value={text}
-      onFocus={(event) => event.target.select()}
-      onChange={(event) => setText(event.target.value)}
-      onBlur={end}
-      onKeyDown={(event) => {
-        event.stopPropagation();
-        if (event.key === 'Enter') end();
-        if (event.key === 'Escape') onEnd(null);
-      }}
-    />
   );
 }
 

@@ -1,13 +1,15 @@
 /** The workflows that are shipped, to begin with. */
 import './Gallery.css';
-import { Plus, Search } from 'lucide-react';
+import { Plus } from 'lucide-react';
 import { type ReactElement, useEffect, useState } from 'react';
+import { matcherOf } from '../document/words';
 import { api } from '../network/api';
 import { attempt } from '../state/actions';
 import { newTab, show } from '../state/editor';
 import { openTemplate } from '../state/files';
 import type { Template } from '../wire';
 import { Frame } from './Frame';
+import { SearchField } from './SearchField';
 
 export function Gallery(): ReactElement {
   const [templates, setTemplates] = useState<readonly Template[] | null>(null);
@@ -18,25 +20,14 @@ export function Gallery(): ReactElement {
   }, []);
   const sorted = [...(templates ?? [])].sort((a, b) => rankOf(a) - rankOf(b));
   const tags = [...new Set(sorted.flatMap((one) => one.tags))];
-  const words = query.toLowerCase().split(/\s+/);
+  const fits = matcherOf(query);
   const found = sorted.filter(
-    (one) =>
-      (tag === null || one.tags.includes(tag)) &&
-      words.every((word) => `${one.title} ${one.description} ${one.tags.join(' ')}`.toLowerCase().includes(word)),
+    (one) => (tag === null || one.tags.includes(tag)) && fits(`${one.title} ${one.description} ${one.tags.join(' ')}`),
   );
   return (
     <Frame title="Begin with" wide>
       <div className="gallery-tools">
-        <label className="search">
-          <Search size={13} />
-          <input
-            type="search"
-            placeholder="Search"
-            aria-label="Search templates"
-            value={query}
-            onChange={(event) => setQuery(event.target.value)}
-          />
-        </label>
+        <SearchField label="Search templates" value={query} onChange={setQuery} />
         {tags.map((one) => (
           <button type="button" key={one} className="chip" aria-pressed={tag === one} onClick={() => setTag(tag === one ? null : one)}>
             {one}

@@ -6,7 +6,7 @@ import { describeInput, type InputSpec, literalOf, type NodeSpec } from '../docu
 import { drawable } from '../document/colors';
 import { resetInput, setInput } from '../document/edits/links';
 import { setTitle, toggleCollapsed } from '../document/edits/nodes';
-import { HEADER, MIN_WIDTH, ROW, type Row, WIDGET } from '../document/geometry';
+import { HEADER, MIN_WIDTH, ROW, type Row, shownOutputs, WIDGET } from '../document/geometry';
 import { get, type Json } from '../document/json';
 import { faultOf } from '../document/literals';
 import { packOf } from '../document/missing';
@@ -248,7 +248,7 @@ function tipOf(spec: NodeSpec | undefined, name: string, side: 'input' | 'output
 
 /** All ends of a folded node, at one place. */
 function Gathered({ data }: { readonly data: NodeData }): ReactElement {
-  const [inputs, outputs] = [Object.keys(data.spec?.inputs ?? data.entry.inputs), data.spec ? Object.keys(data.spec.outputs) : data.used];
+  const [inputs, outputs] = [Object.keys(data.spec?.inputs ?? data.entry.inputs), shownOutputs(data.spec, data.used)];
   return (
     <div className="gathered">
       {inputs.map((name) => (

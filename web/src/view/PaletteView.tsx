@@ -6,6 +6,9 @@ import { joinLoose, splice } from '../gestures/canvas';
 import { catalogOf, change, noteUsed, type Palette, perform, select, useEditor } from '../state/editor';
 import { place } from '../state/mine';
 
+/** The most it takes. The list gives way in a window of less. */
+const [WIDTH, HEIGHT] = [420, 440];
+
 export function PaletteView(): ReactElement | null {
   const palette = useEditor((state) => state.palette);
   return palette === null ? null : <Open palette={palette} />;
@@ -23,8 +26,10 @@ function Open({ palette }: { readonly palette: Palette }): ReactElement {
 
   useLayoutEffect(() => {
     const { style } = box.current!;
-    style.left = `${Math.max(8, Math.min(palette.screen[0] - 20, innerWidth - 428))}px`;
-    style.top = `${Math.max(8, Math.min(palette.screen[1] - 20, innerHeight - 400))}px`;
+    const top = Math.max(8, Math.min(palette.screen[1] - 20, innerHeight - HEIGHT - 8));
+    style.left = `${Math.max(8, Math.min(palette.screen[0] - 20, innerWidth - WIDTH - 8))}px`;
+    style.top = `${top}px`;
+    style.maxHeight = `${innerHeight - top - 8}px`;
   }, [palette]);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: scrolled to when another one is the current
@@ -92,8 +97,12 @@ function Open({ palette }: { readonly palette: Palette }): ReactElement {
             </div>
           ))}
         </div>
-        {found[current] !== undefined && <div className="palette-help">{found[current].spec.description}</div>}
+        {found[current] !== undefined && <div className="palette-help">{firstParagraph(found[current].spec.description)}</div>}
       </div>
     </>
   );
+}
+
+function firstParagraph(text: string): string {
+  return text.split('\n\n')[0] ?? '';
 }

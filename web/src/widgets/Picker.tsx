@@ -1,6 +1,8 @@
-/** A list to choose from, with a search field where it is long. Opens below what it belongs to. */
-import { type KeyboardEvent, type ReactElement, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
+/** A list to choose from, with a search field that is seen where the list is long, or once one types. Opens below what it belongs to. */
+import './picker.css';
+import { type KeyboardEvent, type ReactElement, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { createPortal } from 'react-dom';
+import { matcherOf } from '../document/words';
 
 export interface Option {
   readonly value: string;
@@ -24,10 +26,14 @@ const HEIGHT = 320;
 export function Picker({ options, value, anchor, label, onPick, onClose }: Props): ReactElement {
   const [query, setQuery] = useState('');
   const [at, setAt] = useState(-1);
+  const list = useId();
+  const isShort = options !== null && options.length < SEARCH_FROM;
   const box = useRef<HTMLDivElement>(null);
+  const field = useRef<HTMLInputElement>(null);
+  const early = useRef<string[]>([]);
   const found = useMemo(() => {
-    const words = query.toLowerCase().split(/\s+/);
-    return (options ?? []).filter((option) => words.every((word) => option.label.toLowerCase().includes(word)));
+    const fits = matcherOf(query);
+    return (options ?? []).filter((option) => fits(option.label));
   }, [options, query]);
   const current =
     at >= 0
@@ -47,8 +53,9 @@ export function Picker({ options, value, anchor, label, onPick, onClose }: Props
     else style.top = `${rect.bottom + 4}px`;
   }, [anchor]);
 
+  useLayoutEffect(() => field.current?.focus({ preventScroll: true }), []);
+
   useEffect(() => {
-    box.current?.querySelector<HTMLElement>('input, [tabindex]')?.focus({ preventScroll: true });
     const outside = (event: PointerEvent): void => {
       if (!box.current?.contains(event.target as Node)) onClose();
     };
@@ -65,32 +72,61 @@ export function Picker({ options, value, anchor, label, onPick, onClose }: Props
     box.current?.querySelector('[aria-selected=true]')?.scrollIntoView({ block: 'nearest' });
   }, [current, found.length]);
 
+  /** Where the choice goes from one place with a key; undefined if the key is none of the list's. */
+  const moved = (from: number, key: string): number | undefined => {
+    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 }[key];
+    return step === undefined ? undefined : Math.max(0, Math.min(found.length - 1, from + step));
+  };
+  const pick = (i: number): void => {
+    const option = found[i];
+    if (option !== undefined) onPick(option.value);
+  };
+
+  // keys that came before the options did
+  // biome-ignore lint/correctness/useExhaustiveDependencies: done once, with what was found by then
+  useEffect(() => {
+    if (options === null) return;
+    let to = current;
+    for (const key of early.current.splice(0)) {
+      if (key === 'Enter') {
+        pick(to);
+        return;
+      }
+      to = moved(to, key) ?? to;
+    }
+    if (to !== current) setAt(to);
+  }, [options]);
+
   const onKey = (event: KeyboardEvent): void => {
     event.stopPropagation();
-    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 }[event.key];
-    if (step !== undefined) setAt(Math.max(0, Math.min(found.length - 1, current + step)));
-    else if (event.key === 'Enter' && found[current]) onPick(found[current].value);
-    else if (event.key === 'Escape' || event.key === 'Tab') onClose();
-    else return;
+    const to = moved(current, event.key);
+    if (event.key === 'Escape' || event.key === 'Tab') onClose();
+    else if (to === undefined && event.key !== 'Enter') return;
+    else if (options === null) early.current.push(event.key);
+    else if (to === undefined) pick(current);
+    else setAt(to);
     event.preventDefault();
   };
 
   return createPortal(
     // biome-ignore lint/a11y/noStaticElementInteractions: the keys are those of the list inside
     <div className="picker" ref={box} onKeyDown={onKey}>
-      {(options?.length ?? 0) >= SEARCH_FROM && (
-        <input
-          className="picker-search"
-          placeholder="Search"
-          aria-label={`Search ${label}`}
-          value={query}
-          onChange={(event) => {
-            setQuery(event.target.value);
-            setAt(0);
-          }}
-        />
-      )}
-      <div className="picker-list" role="listbox" aria-label={label} tabIndex={0}>
+      <input
+        ref={field}
+        className={isShort && query === '' ? 'picker-search unseen' : 'picker-search'}
+        placeholder="Search"
+        role="combobox"
+        aria-expanded="true"
+        aria-controls={list}
+        aria-activedescendant={found.length > 0 ? `${list}-${current}` : undefined}
+        aria-label={`Search ${label}`}
+        value={query}
+        onChange={(event) => {
+          setQuery(event.target.value);
+          setAt(0);
+        }}
+      />
+      <div className="picker-list" id={list} role="listbox" aria-label={label}>
         {options === null && <div className="picker-note">Loading…</div>}
         {options !== null && found.length === 0 && (
           <div className="picker-note">{query ? 'Nothing of that name' : 'Nothing there yet'}</div>
@@ -100,6 +136,7 @@ export function Picker({ options, value, anchor, label, onPick, onClose }: Props
           // biome-ignore lint/a11y/useKeyWithClickEvents: the list hears the keys
           <div
             key={option.value}
+            id={`${list}-${i}`}
             role="option"
             aria-selected={i === current}
             className={option.value === value ? 'picker-option chosen' : 'picker-option'}
