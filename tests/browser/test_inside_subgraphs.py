@@ -63,25 +63,46 @@ def test_the_main_path(server: Served, open_editor: Open) -> None:
 def test_an_unset_input_is_told_outside_and_a_broken_node_inside_is_gone_to(editor: Editor) -> None:
     editor.add("vae decode")
     editor.press("s")
-    editor.add("preview image", (1050, 250))
     outer = editor.node("VAE Decode")
-    expect(outer).to_be_visible()
+    for port in ("input vae", "input latent", "output image"):
+        expect(outer.get_by_label(port, exact=True)).to_be_visible()
+    expect(outer.get_by_text("wants vae")).to_be_visible()
+
     outer.get_by_label("Enter the subgraph").click()
-    editor.node("VAE Decode").locator(".node-title").click()
-    editor.page.get_by_role("button", name="vae", exact=True).click()
-    inner = editor.dot(editor.node("VAE Decode"), "output", "image")
+    expect(editor.node("Inputs")).to_be_visible()
+    blur = editor.add("image blur", (700, 700))
+    inner = editor.dot(blur, "output", "image")
     box = editor.node("Outputs").bounding_box()
     at = inner.bounding_box()
     assert box is not None
     assert at is not None
     editor.drag((at["x"] + 4, at["y"] + 4), (box["x"] + 40, box["y"] + 12))
-    expect(editor.page.get_by_label("Name of the port image")).to_be_visible()
+    expect(editor.page.get_by_label("Name of the port image_2")).to_be_visible()
     editor.rest_focus()
     editor.press("u")
-    expect(editor.node("VAE Decode").get_by_text("wants vae")).to_be_visible()
+    expect(editor.node("VAE Decode")).to_be_visible()
     editor.press("p")
-    editor.page.get_by_role("region", name="Problems").get_by_role("button").filter(has_text="latent").first.click()
+    editor.page.get_by_role("region", name="Problems").get_by_role("button").filter(has_text="Image Blur").first.click()
     expect(editor.page.get_by_label("Where you are")).to_be_visible()
+
+
+def test_results_inside_are_shown_outside_and_seen_large_with_their_facts(server: Served, open_editor: Open) -> None:
+    editor = open_editor(server).begin_empty()
+    page = editor.page
+    editor.add("empty image", (200, 200))
+    editor.add("preview image", (700, 200))
+    editor.connect(editor.node("Empty Image"), "image", editor.node("Preview Image"), "image")
+    editor.set(editor.node("Empty Image"), "width", 64)
+    editor.set(editor.node("Empty Image"), "height", 64)
+    chosen(editor, "Empty Image", "Preview Image")
+    editor.press("s")
+    outer = editor.node("Subgraph")
+    expect(outer).to_be_visible()
+    assert editor.run().startswith("done")
+    picture = outer.locator("img")
+    expect(picture).to_be_visible()
+    picture.click()
+    expect(page.get_by_text("Subgraph › Preview Image")).to_be_visible()
 
 
 def test_a_subgraph_is_kept_and_put_into_another_workflow(editor: Editor) -> None:
@@ -104,3 +125,18 @@ def test_a_subgraph_is_kept_and_put_into_another_workflow(editor: Editor) -> Non
     editor.press("Shift+S")
     expect(editor.node("Image Blur")).to_be_visible()
     assert editor.document()["subgraphs"] == {}
+
+    editor.rest_focus()
+    editor.press("w")
+    mine = editor.page.get_by_role("region", name="My nodes")
+    mine.get_by_role("button", name="More about Soft kept").click()
+    editor.page.get_by_role("menuitem", name="Rename").click()
+    field = editor.page.get_by_label("New name of Soft kept")
+    expect(field).to_be_focused()
+    field.fill("Softer kept")
+    field.press("Enter")
+    mine.get_by_role("button", name="More about Softer kept").click()
+    editor.page.get_by_role("menuitem", name="Remove from").click()
+    expect(mine.get_by_text("Softer kept")).to_be_hidden()
+    editor.notices.filter(has_text="Removed").get_by_role("button", name="Undo").click()
+    expect(mine.get_by_text("Softer kept")).to_be_visible()

@@ -76,6 +76,19 @@ describe('making a subgraph', () => {
     expect(nodesBetween(START, ['soft', 'softer'])).toEqual([]);
   });
 
+  it('has ports for what is still open, so that it can be used elsewhere', () => {
+    const { edit, node } = made(doc({ b: ['Blur', { radius: 3 }], c: ['Blur', { image: link('b', 'image') }], d: ['Save', {}] }), [
+      'b',
+      'c',
+    ]);
+    const { inputs, outputs, nodes } = edit.whole.subgraphs['soft']!;
+    expect(inputs.map((port) => port.name)).toEqual(['image']);
+    expect(outputs.map((port) => [port.name, port.type])).toEqual([['image', 'image']]);
+    expect(nodes['b']!.inputs['image']).toEqual(link('in', 'image'));
+    expect(nodes['out']!.inputs).toEqual({ image: link('c', 'image') });
+    expect(edit.doc.nodes[node]!.inputs).toEqual({});
+  });
+
   it('takes along notes and frames among the nodes, and leaves the others where they are', () => {
     const box = (x: number) => ({ x, y: 0, width: 100, height: 100 });
     const start = {

@@ -1,3 +1,4 @@
+import './notices.css';
 import { ReactFlowProvider } from '@xyflow/react';
 import type { ReactElement } from 'react';
 import { dismiss, docOf, show, useEditor } from '../state/editor';

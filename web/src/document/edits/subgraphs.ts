@@ -17,6 +17,7 @@ import {
   type Link,
   linksInto,
   linkValue,
+  NOTE,
   type NodeEntry,
   OUTLET,
   type Point,
@@ -82,7 +83,7 @@ function typeFor(input: InputSpec | undefined, source: string, catalog: Catalog)
 
 /**
  * Puts nodes into a new subgraph and its node in their place. Links across the border become ports, one for each output they come from.
- * Notes and frames among them go in as well. `boxes`: how the nodes lie. Returns the id of the new node, or null if there is nothing to put in.
+ * Notes and frames among them go in as well. What is open becomes a port, too. `boxes`: how the nodes lie. Returns the id of the new node, or null if there is nothing to put in.
  */
 export function makeSubgraph(
   edit: Edit,
@@ -135,7 +136,22 @@ export function makeSubgraph(
     edit.remove(['layout', one]);
   }
   deleteGroups(edit, along.groups);
+  exposeOpen(edit.within(id), asked, catalog, outputs.length === 0);
   return node;
+}
+
+/** What has to come from outside and nothing is connected to yet becomes an input; `results`: what nothing takes yet an output. */
+function exposeOpen(edit: Edit, ids: readonly string[], catalog: Catalog, results: boolean): void {
+  for (const id of ids) {
+    const { type, inputs } = edit.doc.nodes[id]!;
+    const spec = catalog.spec(type);
+    for (const [name, input] of Object.entries(spec?.inputs ?? {})) {
+      if (input.required && input.widget === undefined && !Object.hasOwn(inputs, name)) exposeInput(edit, id, name, catalog);
+    }
+    for (const name of results && type !== NOTE ? Object.keys(spec?.outputs ?? {}) : []) {
+      if (consumersOf(edit.doc, id, name).length === 0) exposeOutput(edit, { node: id, output: name }, catalog);
+    }
+  }
 }
 
 function boxAt(doc: Doc, id: string): Box {
