@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -222,6 +223,34 @@ def test_what_there_is_not(settings: ServeSettings) -> None:
         assert (await api.live.get(f"{V1}/nothing")).status == 404
         wrong = await api.live.ask("PUT", f"{V1}/runs")
         assert (wrong.status, wrong.error["error"]) == (405, "MethodNotAllowed")
+
+    play(settings, scene)
+
+
+def test_runs_are_found_by_words_of_their_title_texts_and_files(settings: ServeSettings) -> None:
+    async def scene(api: Api) -> None:
+        def told(text: str, title: str = "") -> Any:
+            note = {"type": "ShowText", "title": title, "inputs": {"value": text}}
+            return {"nodegraph": 1, "nodes": {"note": note}}
+
+        workflows = {"fox": told("Ein Füchslein, blue\nbackground"), "owl": told("an owl " * 500, "inputs of night"), "one": add(1)}
+        for id, workflow in workflows.items():
+            await api.submit(workflow, id=id, title=f"the {id} run")
+            await api.finished(id)
+
+        async def found(search: str, more: str = "") -> list[str]:
+            page = await api.get(f"/runs?search={quote(search)}{more}")
+            assert page["total"] == len(page["runs"]) or more
+            return [run["id"] for run in page["runs"]]
+
+        assert await found("run") == ["one", "owl", "fox"]
+        assert await found("FÜCHSLEIN background") == ["fox"]
+        assert await found("owl night") == ["owl"]
+        assert await found("inputs") == ["owl"], "the words of the format are no text"
+        assert await found("owl blue") == []
+        assert await found("run", "&limit=1&offset=1") == ["owl"]
+        assert await found("run", "&status=failed") == []
+        assert (await api.ask("GET", "/runs?search=" + "x" * 300)).status == 400
 
     play(settings, scene)
 

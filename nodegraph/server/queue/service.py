@@ -226,8 +226,12 @@ class Service:
         descending: bool = True,
         client: str | None = None,
         origin: bool = False,
+        search: str = "",
     ) -> tuple[list[Job], int]:
-        """A page of the jobs of one or more statuses, and how many there are in all. origin: read that too, which is large."""
+        """A page of the jobs of one or more statuses, and how many there are in all.
+
+        origin: read that too, which is large; search: words that all must be in title, names of saved files, titles of nodes or inputs
+        """
         statuses = (status,) if isinstance(status, str) else tuple(status or ())
         return await self._store.read(
             lambda connection: jobs.listing(
@@ -239,6 +243,7 @@ class Service:
                 limit=limit,
                 offset=offset,
                 origin=origin,
+                search=search,
             )
         )
 

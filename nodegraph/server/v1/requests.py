@@ -110,6 +110,8 @@ class RunsAsked(Asked):
     order: Literal["asc", "desc"] = "desc"
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
     offset: Annotated[int, Field(ge=0, le=10**9)] = 0
+    search: Annotated[str, StringConstraints(max_length=200)] = ""
+    """Words: only runs that have all of them in their title, in the names of files that they saved, or in what their nodes were told."""
 
 
 class EventsAsked(Asked):

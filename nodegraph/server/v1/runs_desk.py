@@ -72,7 +72,7 @@ class RunsDesk:
         """A page of runs, newest first unless asked otherwise."""
         statuses = [_status(name.strip()) for name in query.status.split(",") if name.strip()]
         jobs, total = await service_of(request).jobs(
-            statuses, limit=query.limit, offset=query.offset, sort=query.sort, descending=query.order == "desc"
+            statuses, limit=query.limit, offset=query.offset, sort=query.sort, descending=query.order == "desc", search=query.search
         )
         return {"runs": [told(request, job) for job in jobs], "total": total, "limit": query.limit, "offset": query.offset}
 

@@ -150,8 +150,11 @@ export const api = {
   /** How many tokens CLIP makes of a prompt. */
   tokens: (text: string, signal: AbortSignal): Promise<Tokens> => call('POST', `${BASE}/tokens`, { body: { text }, signal }),
   explain: (id: string): Promise<Explanation> => call('GET', `${BASE}/runs/${part(id)}/explain`),
-  runs: (limit: number, offset = 0, status = ''): Promise<RunPage> =>
-    call('GET', `${BASE}/runs?${new URLSearchParams({ limit: `${limit}`, offset: `${offset}`, ...(status && { status }) })}`),
+  /** `search`: words in their titles, in the names of their files, in what their nodes were told */
+  runs: (limit: number, offset = 0, status = '', search = ''): Promise<RunPage> => {
+    const asked = { limit: `${limit}`, offset: `${offset}`, ...(status && { status }), ...(search && { search }) };
+    return call('GET', `${BASE}/runs?${new URLSearchParams(asked)}`);
+  },
   cancel: (id: string): Promise<Run> => call('POST', `${BASE}/runs/${part(id)}/cancel`),
   toFront: (id: string): Promise<Run> => call('PATCH', `${BASE}/runs/${part(id)}`, { body: { front: true } }),
   /** Where it waits: smaller numbers run first. */

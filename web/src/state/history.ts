@@ -4,6 +4,7 @@ import type { Run } from '../wire';
 import { attempt, refreshQueue } from './actions';
 
 export const PAGE = 40;
+const LONGEST_SEARCH = 200;
 export type Ended = 'done' | 'failed' | 'cancelled';
 export const ENDED: readonly Ended[] = ['done', 'failed', 'cancelled'];
 
@@ -12,8 +13,8 @@ export interface Page {
   readonly total: number;
 }
 
-export async function pageOf(status: Ended | null, offset: number): Promise<Page> {
-  const { runs, total } = await api.runs(PAGE, offset, status ?? ENDED.join(','));
+export async function pageOf(status: Ended | null, search: string, offset: number): Promise<Page> {
+  const { runs, total } = await api.runs(PAGE, offset, status ?? ENDED.join(','), search.slice(0, LONGEST_SEARCH));
   return { runs, total };
 }
 

@@ -11,10 +11,14 @@ import { useRuns } from '../state/runs';
 import type { Run } from '../wire';
 import { ago } from './ago';
 import { seconds } from './NodeParts';
+import { SearchField } from './SearchField';
 import { SureButton } from './SureButton';
 import { Tool } from './TopBar';
 
 const REFRESH_MILLISECONDS = 2000;
+/** a search looks into every run */
+const SEARCH_MILLISECONDS = 15_000;
+const SETTLE_MILLISECONDS = 200;
 
 export function HistoryPanel(): ReactElement {
   const queue = useRuns((state) => state.queue);
@@ -51,12 +55,12 @@ export function HistoryPanel(): ReactElement {
 }
 
 /** Done at once and then again and again, while the page is looked at. */
-function useRepeated(work: () => Promise<unknown>): void {
+function useRepeated(work: () => Promise<unknown>, milliseconds = REFRESH_MILLISECONDS): void {
   useEffect(() => {
     void work();
-    const timer = setInterval(() => document.hidden || void work(), REFRESH_MILLISECONDS);
+    const timer = setInterval(() => document.hidden || void work(), milliseconds);
     return () => clearInterval(timer);
-  }, [work]);
+  }, [work, milliseconds]);
 }
 
 function RunningItem({ run }: { readonly run: Run }): ReactElement {
@@ -136,46 +140,50 @@ function Waiting({ waiting, remaining }: { readonly waiting: readonly Run[]; rea
 const NAMES: Readonly<Record<Ended, string>> = { done: 'Done', failed: 'Failed', cancelled: 'Cancelled' };
 const NOTHING: Page = { runs: [], total: 0 };
 
+/** Runs that were found, and what was asked for. */
+interface Answer {
+  readonly to: string;
+  readonly page: Page;
+}
+
 function History(): ReactElement {
   const [status, setStatus] = useState<Ended | null>(null);
-  const [page, setPage] = useState<Page | null>(null);
-  const newest = useCallback(async () => {
-    const found = await pageOf(status, 0).catch(() => null);
-    if (found !== null) setPage((known) => ({ runs: withNewest(known?.runs ?? [], found.runs), total: found.total }));
-  }, [status]);
-  useRepeated(newest);
+  const [query, setQuery] = useState('');
+  const search = useSettled(query.trim());
+  const question = `${status} ${search}`;
+  const [answer, setAnswer] = useState<Answer | null>(null);
+  const page = answer?.to === question ? answer.page : null;
   const { runs, total } = page ?? NOTHING;
+  const take = useCallback(
+    (found: Page, join: (known: readonly Run[]) => Run[]): void =>
+      setAnswer((last) => ({ to: question, page: { runs: join(last?.to === question ? last.page.runs : []), total: found.total } })),
+    [question],
+  );
+  const newest = useCallback(async () => {
+    const found = await pageOf(status, search, 0).catch(() => null);
+    if (found !== null) take(found, (known) => withNewest(known, found.runs));
+  }, [status, search, take]);
+  useRepeated(newest, search === '' ? REFRESH_MILLISECONDS : SEARCH_MILLISECONDS);
   const more = async (): Promise<void> => {
-    const found = await pageOf(status, runs.length).catch(() => null);
-    if (found !== null) setPage((known) => ({ runs: withOlder(known?.runs ?? [], found.runs), total: found.total }));
+    const found = await pageOf(status, search, runs.length).catch(() => null);
+    if (found !== null) take(found, (known) => withOlder(known, found.runs));
   };
   const forget = async (run: Run): Promise<void> => {
-    if (await doWith(() => api.forget(run.id)))
-      setPage((known) => known && { runs: known.runs.filter((one) => one.id !== run.id), total: known.total - 1 });
+    if (await doWith(() => api.forget(run.id))) take({ runs: [], total: total - 1 }, (known) => known.filter((one) => one.id !== run.id));
   };
   return (
     <section aria-label="History">
       <h3 className="side-title">History{total > 0 && ` · ${total}`}</h3>
+      <SearchField label="Search the history" value={query} onChange={setQuery} />
       <fieldset className="chips" aria-label="Which runs">
         {[null, ...ENDED].map((one) => (
-          <button
-            type="button"
-            key={one ?? ''}
-            className="chip"
-            aria-pressed={status === one}
-            onClick={() => {
-              setPage(null);
-              setStatus(one);
-            }}
-          >
+          <button type="button" key={one ?? ''} className="chip" aria-pressed={status === one} onClick={() => setStatus(one)}>
             {one === null ? 'All' : NAMES[one]}
           </button>
         ))}
       </fieldset>
       {page === null && <p className="quiet">Loading…</p>}
-      {page !== null && runs.length === 0 && (
-        <p className="quiet">{status === null ? 'Nothing was run yet. What you run is kept here with its pictures.' : 'None.'}</p>
-      )}
+      {page !== null && runs.length === 0 && <p className="quiet">{emptyText(status, search)}</p>}
       <ul className="list">
         {runs.map((run) => (
           <EndedItem key={run.id} run={run} onForget={() => void forget(run)} />
@@ -184,6 +192,21 @@ function History(): ReactElement {
       {runs.length < total && <More key={runs.length} onSeen={() => void more()} />}
     </section>
   );
+}
+
+function emptyText(status: Ended | null, search: string): string {
+  if (search !== '') return 'No run has all of these words in its title, prompts or files.';
+  return status === null ? 'Nothing was run yet. What you run is kept here with its pictures.' : 'None.';
+}
+
+/** What was typed, once one stops typing. */
+function useSettled(text: string): string {
+  const [settled, setSettled] = useState(text);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(text), SETTLE_MILLISECONDS);
+    return () => clearTimeout(timer);
+  }, [text]);
+  return settled;
 }
 
 /** Asks for more when it comes into view. */

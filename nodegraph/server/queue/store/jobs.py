@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from nodegraph.server.queue.errors import Conflict, UnknownJob
 from nodegraph.server.queue.model import ENDED, Job, Status, Submission
+from nodegraph.server.queue.store import finding
 from nodegraph.server.queue.store.packing import encode, pack, unpack
 
 LIGHT: Final = "serial, id, number, status, created, client, title, attempt, started, ended, targets, retry_of"
@@ -158,9 +159,17 @@ def listing(
     limit: int,
     offset: int,
     origin: bool,
+    search: str = "",
 ) -> tuple[list[Job], int]:
-    """Jobs of these statuses (all if none is named), and how many there are in all. origin: read that too, which is large."""
+    """Jobs of these statuses (all if none is named), and how many there are in all.
+
+    origin: read that too, which is large; search: words that all must be in a job, see `finding`
+    """
     where, values = _where(statuses, client)
+    if words := finding.words_of(search):
+        found = finding.serials(connection, words, where, values, SORTS[sort].format(way="DESC" if descending else "ASC"))
+        page = (connection.execute(f"SELECT {WHOLE} FROM jobs WHERE serial = ?", (serial,)) for serial in found[offset : offset + limit])
+        return [job_of(row) for rows in page for row in rows], len(found)
     (total,) = connection.execute(f"SELECT count(*) FROM jobs{where}", values).fetchone()
     columns, tables = (f"{WHOLE}, origin", "jobs JOIN documents USING (serial)") if origin else (WHOLE, "jobs")
     order = SORTS[sort].format(way="DESC" if descending else "ASC")

@@ -1,5 +1,5 @@
 /** The pictures of a batch, in a grid with the values beside it. */
-import { CircleAlert, FolderOpen, Play, SlidersHorizontal, Square } from 'lucide-react';
+import { CircleAlert, FolderOpen, ImageDown, Play, SlidersHorizontal, Square } from 'lucide-react';
 import { type CSSProperties, type ReactElement, useEffect, useState } from 'react';
 import type { Json } from '../../document/json';
 import { smallAddress } from '../../network/pictures';
@@ -14,6 +14,7 @@ import {
   takeValues,
   useBatches,
 } from '../../state/batches';
+import { saveGrid } from '../../state/batchPicture';
 import { type Dialog, show } from '../../state/editor';
 import { Act, type Action, Studio } from './Studio';
 
@@ -36,6 +37,13 @@ export function BatchGrid({ dialog }: { readonly dialog: Extract<Dialog, { kind:
     disabled: over === batch.cells.length,
     run: () => void cancelBatch(batch.id),
   };
+  const save: Action = {
+    label: 'Save the grid as a picture',
+    keys: ['Mod+S'],
+    icon: <ImageDown size={13} />,
+    disabled: batch.cells.every((cell) => cell.pictures.length === 0),
+    run: () => void saveGrid(batch),
+  };
   const zooms: readonly Action[] = [
     { label: 'Larger', keys: ['+', '='], run: () => size(1) },
     { label: 'Smaller', keys: ['-'], run: () => size(-1) },
@@ -44,7 +52,7 @@ export function BatchGrid({ dialog }: { readonly dialog: Extract<Dialog, { kind:
     <Studio
       title={`Batch of ${batch.title}`}
       note={`${over} of ${batch.cells.length}${failed > 0 ? `, ${failed} failed` : ''}${cancelled > 0 ? `, ${cancelled} cancelled` : ''}`}
-      actions={[again, stop, ...zooms]}
+      actions={[again, stop, save, ...zooms]}
       onClose={() => show(null)}
       bar={
         <>
@@ -61,6 +69,7 @@ export function BatchGrid({ dialog }: { readonly dialog: Extract<Dialog, { kind:
               onChange={(event) => setZoom(Number(event.target.value))}
             />
           </label>
+          <Act action={save} text="Save as picture" />
           <Act action={stop} text="Cancel the rest" />
           <Act action={again} text="Another batch" />
         </>
@@ -96,7 +105,7 @@ function Sheet({ batch, cells }: { readonly batch: Batch; readonly cells: readon
         {cells.map((cell) => (
           <figure key={cell.run}>
             <CellView batch={batch} cell={cell} />
-            <figcaption title={text(cell.values[0])}>
+            <figcaption title={`${columns.title}: ${text(cell.values[0])}`}>
               {columns.input.replaceAll('_', ' ')} <b>{text(cell.values[0])}</b>
             </figcaption>
           </figure>
@@ -108,7 +117,7 @@ function Sheet({ batch, cells }: { readonly batch: Batch; readonly cells: readon
     <table className="batch-table">
       <thead>
         <tr>
-          <th className="corner">
+          <th className="corner" title={`${rows.title} ↓\n${columns.title} →`}>
             {rows.input.replaceAll('_', ' ')} ↓ {columns.input.replaceAll('_', ' ')} →
           </th>
           {columns.values.map((value) => (
