@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from nodegraph.errors import FileMissing, ModelNotFound, UnsafePath, WriteFailed, did_you_mean, shorten
 from nodegraph.spans import span
@@ -26,6 +26,8 @@ WEIGHT_SUFFIXES = (".safetensors", ".sft")
 MAX_NAME = 200
 _NO_LINKS = frozenset((errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.EMLINK, errno.EINVAL))
 """what systems say on file systems without hard links"""
+FORMER_FOLDERS: Final[Mapping[str, str]] = {"diffusion_models": "unet", "text_encoders": "clip"}
+"""what folders of weights were called once; programs that share them with this one may still call them so"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,10 @@ class Files:
         """Where weights of a kind are looked for, in order."""
         mine = [extra for extra in self.extra_models if extra.kind == folder]
         before = [extra.path for extra in mine if extra.first]
-        return [*before, *(root / folder for root in self.models), *(extra.path for extra in mine if not extra.first)]
+        own = [root / folder for root in self.models]
+        if folder in FORMER_FOLDERS:
+            own += [path for root in self.models if (path := root / FORMER_FOLDERS[folder]).is_dir()]
+        return [*before, *own, *(extra.path for extra in mine if not extra.first)]
 
     def find(self, folder: str, name: str) -> Path:
         """The file that an input with this `folder` names."""

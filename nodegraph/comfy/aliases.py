@@ -88,6 +88,13 @@ _COMPOSITE = "destination=base source=overlay x:int y:int resize_source=resize:b
 
 _TABLE: Final = (
     _alias("CheckpointLoaderSimple", "LoadCheckpoint", "ckpt_name=file:file", "model clip vae"),
+    _alias("UNETLoader", "LoadDiffusionModel", "unet_name=file:file", "model"),
+    _alias("CLIPLoader", "LoadTextEncoder", "clip_name=file:file", "clip"),
+    _alias("DualCLIPLoader", "LoadDualTextEncoder", "clip_name1=first:file clip_name2=second:file", "clip"),
+    _alias("VAELoader", "LoadVAE", "vae_name=file:file", "vae"),
+    _alias("ModelSamplingDiscrete", "SetPrediction", "model sampling=prediction:choice zsnr=zero_terminal_snr:bool", "model"),
+    _alias("ModelSamplingSD3", "SetFlowShift", "model shift:float", "model"),
+    _alias("ModelSamplingAuraFlow", "SetFlowShift", "model shift:float", "model"),
     _alias("CLIPTextEncode", "CLIPEncode", "text:str clip", "conditioning", fixed={"syntax": "comfyui"}),
     _alias(
         "ConditioningAverage",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nodegraph.types import socket
 
@@ -30,6 +30,19 @@ class WeightsRef:
         return self.path.name
 
 
+@dataclass(frozen=True)
+class SamplingChange:
+    """What is taken otherwise than the weights file says; None as it says.
+
+    prediction: what the network predicts; zero_terminal_snr: whether the noise schedule ends in pure noise
+    shift: towards more noise, of a network that predicts a flow
+    """
+
+    prediction: Literal["eps", "v", "x0"] | None = None
+    zero_terminal_snr: bool | None = None
+    shift: float | None = None
+
+
 @socket("model", color="#ba68c8", handle=True)
 @dataclass(frozen=True)
 class Model:
@@ -40,6 +53,7 @@ class Model:
 
     weights: WeightsRef
     patches: tuple[Patch, ...] = ()
+    sampling: SamplingChange = SamplingChange()
 
     def patched(self, *patches: Patch) -> Model:
         """A new handle with more patches; this one stays as it is."""
@@ -57,10 +71,14 @@ class Patch:
 @socket("clip", color="#ffd54f", handle=True)
 @dataclass(frozen=True)
 class TextEncoder:
-    """A text encoder with its tokenizer. layer: which hidden state is used, -1 the last (`CLIPSkip` changes it)."""
+    """A text encoder with its tokenizer. layer: which hidden state is used, -1 the last (`CLIPSkip` changes it).
+
+    more: files of further encoders, whose states are joined with those of the first
+    """
 
     weights: WeightsRef
     layer: int | None = None
+    more: tuple[WeightsRef, ...] = ()
 
 
 @socket("vae", color="#e57373", handle=True)

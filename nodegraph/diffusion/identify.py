@@ -21,12 +21,13 @@ from __future__ import annotations
 import math
 import re
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, TypeVar, cast
 
 from nodegraph.diffusion.models.clip_config import Activation, ClipTextConfig
+from nodegraph.diffusion.models.diffusers_names import UNET_MARKS, VAE_MARKS, is_flat_convolution, unet_names, vae_names
 from nodegraph.diffusion.models.dual_encoder_config import ARCHITECTURE, DUAL_ENCODER, DualEncoderConfig
 from nodegraph.diffusion.models.openclip import openclip_shapes
 from nodegraph.diffusion.models.unet_config import UNetConfig
@@ -41,9 +42,14 @@ Prediction = Literal["eps", "v", "flow"]
 ClipLayout = Literal["transformers", "openclip"]
 T = TypeVar("T")
 
+Part = Literal["unet", "vae", "clip"]
+PART_NAMES: Mapping[Part, str] = MappingProxyType({"unet": "a denoising network", "vae": "a VAE", "clip": "a text encoder"})
+_LOADERS: Mapping[Part, str] = MappingProxyType({"unet": "LoadDiffusionModel", "vae": "LoadVAE", "clip": "LoadTextEncoder"})
+OPENCLIP_WIDTHS = (1024, 1280)
 SD_SCALE, SDXL_SCALE = 0.18215, 0.13025
 SD2_V_SPREAD = 0.09  # spread of one bias that parts the v-prediction files of SD 2 from the others, as ComfyUI found
 _UNET_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "")
+_FOREIGN_UNET_PREFIXES = ("", "unet.")
 _VAE_PREFIXES = ("first_stage_model.", "vae.", "")
 _CLIP_TABLE = "text_model.embeddings.token_embedding.weight"
 _OPENCLIP_TABLE = "token_embedding.weight"
@@ -51,18 +57,20 @@ _OPENCLIP_TABLE = "token_embedding.weight"
 
 @dataclass(frozen=True)
 class UNetPart:
-    """A U-Net under `prefix`."""
+    """A U-Net under `prefix`. names: what its keys are called here, by key, if they are those of diffusers."""
 
     prefix: str
     config: UNetConfig
+    names: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
 class VaePart:
-    """An autoencoder under `prefix`."""
+    """An autoencoder under `prefix`. names: what its keys are called here, by key, if they are those of diffusers."""
 
     prefix: str
     config: VaeConfig
+    names: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,8 +83,8 @@ class ClipPart:
 
     @property
     def pad(self) -> int:
-        """The token that fills a chunk: OpenAI's CLIP repeats the end, OpenCLIP uses 0."""
-        return 0 if self.layout == "openclip" else self.config.eos
+        """The token that fills a chunk: OpenAI's CLIP repeats the end, OpenCLIP's H and bigG use 0, whatever their keys are called."""
+        return 0 if self.layout == "openclip" or self.config.width in OPENCLIP_WIDTHS else self.config.eos
 
 
 @dataclass(frozen=True)
@@ -98,9 +106,9 @@ class CheckpointInfo:
     zero_terminal_snr: bool = False
 
     @property
-    def parts(self) -> tuple[str, ...]:
-        """Names of what is in the file: some of "unet", "vae", "clip"."""
-        there = {"unet": self.unet, "vae": self.vae, "clip": self.clips}
+    def parts(self) -> tuple[Part, ...]:
+        """What is in the file."""
+        there: dict[Part, object] = {"unet": self.unet, "vae": self.vae, "clip": self.clips}
         return tuple(name for name, part in there.items() if part)
 
     @property
@@ -115,7 +123,7 @@ def identify(shapes: Shapes, metadata: Mapping[str, str] = MappingProxyType({}))
     unet, vae, clips = _find_unet(shapes, facts), _find_vae(shapes, facts), _find_clips(shapes, facts)
     if unet is None and vae is None and not clips:
         raise UnknownModel(f"the file holds {looks_like(shapes)}", hint="choose a checkpoint in the layout of Stable Diffusion")
-    family = _family(unet)
+    family = _family(unet, clips)
     default_scale = SDXL_SCALE if family == "sdxl" else SD_SCALE
     return CheckpointInfo(
         family=family,
@@ -129,11 +137,22 @@ def identify(shapes: Shapes, metadata: Mapping[str, str] = MappingProxyType({}))
     )
 
 
+def identify_part(shapes: Shapes, metadata: Mapping[str, str], part: Part) -> CheckpointInfo:
+    """`identify` for a file that must hold this part. Raises UnknownModel, saying what it holds, and BrokenWeights."""
+    info = identify(shapes, metadata)
+    if part not in info.parts:
+        holds = " and ".join(PART_NAMES[there] for there in info.parts)
+        nodes = " or ".join(f"`{_LOADERS[there]}`" for there in info.parts)
+        raise UnknownModel(f"the file holds {holds}, and no {PART_NAMES[part].split(' ', 1)[1]}", hint=f"load it with {nodes}")
+    return info
+
+
 def identify_file(weights: WeightsFile) -> CheckpointInfo:
     """`identify`, and for a Stable Diffusion 2 file without metadata a look at one small tensor, which tells v from eps."""
     info = identify(weights.shapes, weights.metadata)
     if info.family == "sd2" and info.unet is not None and "modelspec.prediction_type" not in weights.metadata:
-        bias = weights.floats(info.unet.prefix + "output_blocks.11.1.transformer_blocks.0.norm1.bias")
+        block = "up_blocks.3.attentions.2" if info.unet.names is not None else "output_blocks.11.1"
+        bias = weights.floats(f"{info.unet.prefix}{block}.transformer_blocks.0.norm1.bias")
         return replace(info, prediction="v" if statistics.pstdev(bias) > SD2_V_SPREAD else "eps")
     return info
 
@@ -184,8 +203,14 @@ _OTHERS = (
     (r"^controlnet_cond_embedding\.", "a ControlNet in the layout of diffusers"),
     (r"^(emb_params|string_to_param|clip_[lg])$", "a textual inversion embedding: name it in a prompt as embedding:name"),
     (r"^(conv_first|body\.0\.|model\.0)\.?(weight|rdb1)|^body\.0\.weight$", "an upscale model: load it with LoadUpscaleModel"),
-    (r"^(down_blocks|unet\.down_blocks)\.", "a U-Net in the layout of diffusers"),
-    (r"^double_blocks\.|^model\.diffusion_model\.(double|joint)_blocks\.", "a transformer of the Flux or SD 3 family"),
+    (r"^(down_blocks|unet\.down_blocks)\.", "a part of a U-Net in the layout of diffusers"),
+    (r"^(model\.diffusion_model\.)?(double_blocks|joint_blocks|single_transformer_blocks)\.", "a transformer of the Flux or SD 3 family"),
+    (r"^(model\.diffusion_model\.)?(double_layers|single_layers)\.", "a transformer of the AuraFlow family"),
+    (r"^(model\.diffusion_model\.)?(blocks|transformer_blocks)\.\d+\.", "a diffusion transformer of a family that is not supported"),
+    (r"^encoder\.block\.0\.layer\.0\.SelfAttention\.", "a T5 text encoder"),
+    (r"^(model\.)?layers\.0\.self_attn\.", "a language model used as a text encoder"),
+    (r"^(vision_model|visual)\.", "a CLIP encoder of pictures"),
+    (r"^(taesd_|encoder\.layers\.|decoder\.layers\.)|^(\d+)\.weight$", "a tiny autoencoder for previews"),
     (r"^(model\.diffusion_model|first_stage_model|cond_stage_model|conditioner)\.", "a checkpoint: load it with LoadCheckpoint"),
 )
 
@@ -226,21 +251,39 @@ class _Facts:
 
 
 def _find_unet(shapes: Shapes, facts: _Facts) -> UNetPart | None:
-    prefix = next((p for p in _UNET_PREFIXES if {f"{p}input_blocks.0.0.weight", f"{p}out.2.weight"} <= shapes.keys()), None)
-    if prefix is None:
+    prefix = _prefix(shapes, _UNET_PREFIXES, ("input_blocks.0.0.weight", "out.2.weight"))
+    foreign = _prefix(shapes, _FOREIGN_UNET_PREFIXES, UNET_MARKS)
+    if prefix is None and foreign is None:
         return None
+    own = stripped(shapes, prefix if prefix is not None else foreign or "")
+    names = unet_names(own) if prefix is None else None
+    table = _by_our_names(own, names) if names is not None else own
     heads, head_dim = facts.count("nodegraph.unet_heads"), facts.count("nodegraph.unet_head_dim")
-    own = stripped(shapes, prefix)
-    return UNetPart(prefix, read_config("U-Net", lambda: UNetConfig.from_state_dict(own, num_heads=heads, head_dim=head_dim)))
+    config = read_config("U-Net", lambda: UNetConfig.from_state_dict(table, num_heads=heads, head_dim=head_dim))
+    return UNetPart(prefix if prefix is not None else foreign or "", config, names)
 
 
 def _find_vae(shapes: Shapes, facts: _Facts) -> VaePart | None:
-    prefix = next((p for p in _VAE_PREFIXES if {f"{p}encoder.conv_in.weight", f"{p}decoder.conv_in.weight"} <= shapes.keys()), None)
+    prefix = _prefix(shapes, _VAE_PREFIXES, ("encoder.conv_in.weight", "decoder.conv_in.weight"))
     if prefix is None:
         return None
     own = stripped(shapes, prefix)
-    config = read_config("autoencoder", lambda: VaeConfig.from_state_dict(own))
-    return VaePart(prefix, replace(config, norm_groups=facts.count("nodegraph.vae_norm_groups") or config.norm_groups))
+    names = vae_names(own) if own.keys() >= VAE_MARKS else None
+    table = _by_our_names(own, names) if names is not None else own
+    config = read_config("autoencoder", lambda: VaeConfig.from_state_dict(table))
+    return VaePart(prefix, replace(config, norm_groups=facts.count("nodegraph.vae_norm_groups") or config.norm_groups), names)
+
+
+def _prefix(shapes: Shapes, prefixes: Iterable[str], keys: Iterable[str]) -> str | None:
+    """The first prefix under which all these keys are."""
+    wanted = tuple(keys)
+    return next((prefix for prefix in prefixes if all(prefix + key in shapes for key in wanted)), None)
+
+
+def _by_our_names(shapes: Shapes, names: Mapping[str, str]) -> Shapes:
+    return {
+        names[key]: (*shape, 1, 1) if is_flat_convolution(names[key], shape) else shape for key, shape in shapes.items() if key in names
+    }
 
 
 def _find_clips(shapes: Shapes, facts: _Facts) -> tuple[ClipPart, ...]:
@@ -274,7 +317,9 @@ def read_config(what: str, config: Callable[[], T]) -> T:
         raise BrokenWeights(f"the {what} has impossible shapes: {error}", hint="fetch the file again") from error
 
 
-def _family(unet: UNetPart | None) -> Family:
+def _family(unet: UNetPart | None, clips: Sequence[ClipPart]) -> Family:
+    if unet is None and len(clips) == 1 and (clips[0].config.width, clips[0].config.layers) == (1024, 24):
+        return "sd2"  # the whole text encoder alone; without its last layer, as diffusers writes it, nothing has to be skipped
     if unet is None or unet.config.model_channels != 320:
         return "generic"
     known: dict[tuple[int, int | None], Family] = {(768, None): "sd1", (1024, None): "sd2", (2048, 2816): "sdxl"}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nodegraph.diffusion.guidance import NetCall
+from nodegraph.diffusion.handles import SamplingChange
 from nodegraph.diffusion.identify import CheckpointInfo
 from nodegraph.diffusion.models.attention import StepInfo
 from nodegraph.diffusion.models.clip_text import ClipText
@@ -26,11 +27,13 @@ from nodegraph.diffusion.values import Cond, Conditioning, Image, Latent
 from nodegraph.errors import InputRefused, ModelMismatch
 
 
-def sampling_of(info: CheckpointInfo) -> ModelSampling:
+def sampling_of(info: CheckpointInfo, change: SamplingChange = SamplingChange()) -> ModelSampling:  # noqa: B008 - a frozen value
     """Noise schedule and prediction kind of a checkpoint."""
-    if info.prediction == "flow":
-        return ModelSampling(FlowSchedule(), Prediction("flow"))
-    return ModelSampling(DiscreteSchedule(zero_terminal_snr=info.zero_terminal_snr), Prediction(info.prediction))
+    prediction = change.prediction or info.prediction
+    if prediction == "flow":
+        return ModelSampling(FlowSchedule(shift=change.shift or 1.0), Prediction("flow"))
+    ends_in_noise = info.zero_terminal_snr if change.zero_terminal_snr is None else change.zero_terminal_snr
+    return ModelSampling(DiscreteSchedule(zero_terminal_snr=ends_in_noise), Prediction(prediction))
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nodegraph.diffusion.identify import CheckpointInfo, ClipPart, identify_dual_encoder, identify_upscaler, stripped, upscaler_prefix
 from nodegraph.diffusion.models.clip_text import ClipText
+from nodegraph.diffusion.models.diffusers_names import is_flat_convolution
 from nodegraph.diffusion.models.dual_encoder import DualEncoder
 from nodegraph.diffusion.models.dual_encoder_config import ROWS, TABLE, TOKENS
 from nodegraph.diffusion.models.openclip import openclip_tensors
@@ -28,7 +29,7 @@ def build_unet(info: CheckpointInfo, weights: WeightsFile, dtype: torch.dtype = 
     part = info.unet
     if part is None:
         raise _missing("U-Net", info, weights)
-    return fill(lambda: UNet(part.config), part_tensors(weights, part.prefix), dtype)
+    return fill(lambda: UNet(part.config), _by_our_names(part_tensors(weights, part.prefix), part.names), dtype)
 
 
 def build_vae(info: CheckpointInfo, weights: WeightsFile, dtype: torch.dtype = torch.float32) -> AutoencoderKL:
@@ -39,7 +40,16 @@ def build_vae(info: CheckpointInfo, weights: WeightsFile, dtype: torch.dtype = t
     part = info.vae
     if part is None:
         raise _missing("autoencoder", info, weights)
-    return fill(lambda: AutoencoderKL(part.config), part_tensors(weights, part.prefix), dtype, torch.channels_last)
+    tensors = _by_our_names(part_tensors(weights, part.prefix), part.names)
+    return fill(lambda: AutoencoderKL(part.config), tensors, dtype, torch.channels_last)
+
+
+def _by_our_names(tensors: dict[str, Tensor], names: Mapping[str, str] | None) -> dict[str, Tensor]:
+    """Tensors of a file in the layout of diffusers as they are called, and shaped, here."""
+    if names is None:
+        return tensors
+    known = {names[key]: tensor for key, tensor in tensors.items() if key in names}
+    return {name: tensor[:, :, None, None] if is_flat_convolution(name, tensor.shape) else tensor for name, tensor in known.items()}
 
 
 def build_clip(info: CheckpointInfo, weights: WeightsFile, dtype: torch.dtype = torch.float32) -> tuple[ClipText, ...]:

@@ -10,14 +10,15 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from nodegraph.diffusion.handles import ImageTextEncoder, Model, Patch, TextEncoder, Upscaler, Vae, WeightsRef
-from nodegraph.diffusion.identify import CheckpointInfo, identify_file
+from nodegraph.diffusion.identify import CheckpointInfo, ClipPart, identify_file
 from nodegraph.diffusion.loaded import LoadedImageText, LoadedModel, LoadedText, LoadedUpscaler, LoadedVae, preview_factors, sampling_of
 from nodegraph.diffusion.loading import build_clip, build_dual_encoder, build_unet, build_upscaler, build_vae
 from nodegraph.diffusion.models.unet import UNet, hooked
@@ -95,13 +96,21 @@ class WeightStore:
                 by_kind[_kind(patch)].append(patch.call)
             factors = preview_factors(info, weights.metadata)
             with hooked(net, attention=by_kind["attention"], blocks=by_kind["block"]), torch.inference_mode():
-                yield LoadedModel(net, info, sampling_of(info), factors, self.device, self.dtype)
+                yield LoadedModel(net, info, sampling_of(info, handle.sampling), factors, self.device, self.dtype)
 
     @contextlib.contextmanager
     def _text(self, handle: TextEncoder) -> Iterator[LoadedText]:
-        weights, info = self._info(handle.weights)
-        with self._resident(handle.weights, "clip", lambda: tuple(build_clip(info, weights, self.dtype))) as nets:
-            yield LoadedText(nets, info, handle.layer)  # type: ignore[arg-type]
+        """Encoders of several files come in the order of their widths, which is that of SDXL's two."""
+        found: list[tuple[nn.Module, ClipPart]] = []
+        with contextlib.ExitStack() as leases:
+            for ref in (handle.weights, *handle.more):
+                weights, info = self._info(ref)
+                build = partial(build_clip, info, weights, self.dtype)
+                found += zip(leases.enter_context(self._resident(ref, "clip", build)), info.clips, strict=True)
+            if handle.more:
+                found.sort(key=lambda pair: pair[1].config.width)
+            nets, clips = zip(*found, strict=True)
+            yield LoadedText(nets, replace(info, clips=clips), handle.layer)
 
     @contextlib.contextmanager
     def _vae(self, handle: Vae) -> Iterator[LoadedVae]:

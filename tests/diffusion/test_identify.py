@@ -129,7 +129,7 @@ def test_other_files_are_named_for_what_they_are(name: str, what: str) -> None:
 
 def test_unknown_files_are_described() -> None:
     assert looks_like({}) == "no tensors at all"
-    assert looks_like({"down_blocks.0.resnets.0.conv1.weight": (1,)}) == "a U-Net in the layout of diffusers"
+    assert looks_like({"down_blocks.0.resnets.0.conv1.weight": (1,)}) == "a part of a U-Net in the layout of diffusers"
     assert looks_like({"some.weight": (1,)}) == "1 tensors of no known model (some.weight, ...)"
 
 

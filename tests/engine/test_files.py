@@ -265,6 +265,19 @@ def test_weights_may_be_links_to_another_disk(files: Files, tmp_path: Path) -> N
     assert files.find_model("loras", "big.safetensors").read_text() == "big.safetensors"
 
 
+def test_a_folder_under_its_former_name_is_looked_into_after_the_present_one(tmp_path: Path) -> None:
+    for name in ("unet/a", "unet/b", "diffusion_models/a", "clip/c"):
+        path = tmp_path / f"{name}.safetensors"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    files = Files(tmp_path / "in", tmp_path / "out", tmp_path / "temp", (tmp_path,))
+    assert files.list_models("diffusion_models") == ["a.safetensors", "b.safetensors"]
+    assert files.find_model("diffusion_models", "a.safetensors").parent.name == "diffusion_models"
+    assert files.find_model("diffusion_models", "b.safetensors").parent.name == "unet"
+    assert files.list_models("text_encoders") == ["c.safetensors"]
+    assert files.list_models("checkpoints") == []
+
+
 def test_a_dangling_link_is_a_missing_model(files: Files) -> None:
     (files.models[0] / "loras").mkdir()
     (files.models[0] / "loras" / "gone.safetensors").symlink_to("nowhere")

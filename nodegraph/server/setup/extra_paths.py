@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from nodegraph.errors import NodegraphError, Problems, shorten
-from nodegraph.files import ModelFolder, safe_parts
+from nodegraph.files import FORMER_FOLDERS, ModelFolder, safe_parts
 from nodegraph.server.http_errors import BadSetting
 
 LARGEST: Final = 1 << 20
 MOST_PATHS: Final = 1000
-OLD_NAMES: Final[Mapping[str, str]] = {"unet": "diffusion_models", "clip": "text_encoders"}
+OLD_NAMES: Final[Mapping[str, str]] = {old: new for new, old in FORMER_FOLDERS.items()}
 PACKS: Final = "custom_nodes"
 
 
