@@ -2,8 +2,10 @@
 
     python tests/bench/server_load.py [sampling] [sockets] [branches] [events]
 
-sampling: 500 runs of 20 nodes are submitted, over 8 connections, while a run samples: seconds until all are accepted; seconds a step
-    meanwhile and over the whole run, against the same run before and after. Needs the shipped model
+sampling: 500 runs of 20 nodes are submitted, over 8 connections, while a run samples: seconds until all are accepted, and seconds a step
+    meanwhile. Each such run has a twin that is left alone, now before it and now after, and the same steps of both are compared; of the
+    pairs the median counts. cpu: processor time that the worker takes for a step of the whole run, which other programs on the machine
+    hardly change. Needs the shipped model
 sockets: 1,000 that only listen, and one whose client never reads while its runs tell much: memory, and seconds of a request
 branches: four that wait 0.5 s each
 events: from the moment in the node to the moment at the socket's client
@@ -18,14 +20,15 @@ import base64
 import json
 import os
 import time
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 import aiohttp
-from serving import ROOT, Server, chain, fresh, rss
+from serving import ROOT, Server, chain, cpu_seconds, fresh, rss
 
 CONNECTIONS = 8
 
@@ -108,34 +111,66 @@ def wait_for_step(server: Server, id: str, number: int) -> None:
         time.sleep(0.2)
 
 
-def pace(steps: Sequence[Step], begin: float = 0.0, end: float = float("inf")) -> float:
-    """Seconds a step between two moments, from the last step told before to the first one after."""
-    times = [moment for moment, _ in steps]
-    first, last = max(0, bisect_left(times, begin) - 1), min(len(times) - 1, bisect_right(times, end))
-    return (times[last] - times[first]) / (steps[last][1] - steps[first][1])
+def number_at(steps: Sequence[Step], moment: float) -> float:
+    """The last step told before a moment, or the first one."""
+    return max((number for time, number in steps if time <= moment), default=steps[0][1])
+
+
+def pace(steps: Sequence[Step], first: float, last: float) -> float:
+    """Seconds a step between two steps, or those told next to them."""
+    numbers = [number for _, number in steps]
+    begin, end = min(bisect_left(numbers, first), len(steps) - 2), min(bisect_left(numbers, last), len(steps) - 1)
+    end = max(end, begin + 1)
+    return (steps[end][0] - steps[begin][0]) / (numbers[end] - numbers[begin])
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A run. cpu: of the worker, seconds a step; begin, end: of the submissions meanwhile, and seconds of each"""
+
+    steps: Sequence[Step]
+    cpu: float
+    begin: float = 0.0
+    end: float = 0.0
+    times: Sequence[float] = ()
+
+
+def sample(server: Server, steps: int, seed: int, load: int = 0) -> Sampled:
+    """A run of so many steps; `load` others are submitted when a third of it is done."""
+    before = cpu_seconds(server.worker)
+    id = sampling(server, steps, seed)
+    wait_for_step(server, id, steps // 3)
+    begin, end, times = asyncio.run(accepted(server.address, load, 1000 * seed)) if load else (0.0, 0.0, [])
+    if load:
+        server.ask("/api/v1/queue/clear", {})
+    server.ended(id, 0.5)
+    return Sampled(steps_told(server, id), (cpu_seconds(server.worker) - before) / steps, begin, end, times)
 
 
 def measure_sampling(steps: int, repeats: int) -> None:
-    rows = []
+    pairs = []
     with fresh("--models", str(ROOT / "models")) as server:
         server.ended(sampling(server, 20, 0), 0.2)
         for turn in range(repeats):
-            id = sampling(server, steps, turn + 1)
-            wait_for_step(server, id, steps // 3)
-            begin, end, times = asyncio.run(accepted(server.address, 500, 1000 * turn))
-            server.ask("/api/v1/queue/clear", {})
-            cleared = time.time()
-            server.ended(id, 0.5)
-            told = steps_told(server, id)
-            alone = median((pace(told, end=begin), pace(told, begin=cleared)))
-            rows.append((end - begin, median(times) * 1e3, max(times) * 1e3, alone, pace(told, begin, end), pace(told)))
-    seconds, typical, worst, alone, meanwhile, whole = (median(column) for column in zip(*rows, strict=True))
-    print(f"sampling  500 accepted in {seconds:.2f} s; a request {typical:.1f} ms, at worst {worst:.1f}")
-    print(
-        f"          a step {alone * 1e3:.2f} ms alone, {meanwhile * 1e3:.2f} meanwhile ({meanwhile / alone - 1:+.1%}),"
-        f" {whole * 1e3:.2f} over a run of {steps} ({whole / alone - 1:+.1%})",
-        flush=True,
-    )
+            order = (500, 0) if turn % 2 else (0, 500)
+            runs = {load: sample(server, steps, 2 * turn + place + 1, load) for place, load in enumerate(order)}
+            pairs.append((runs[500], runs[0]))
+    seconds = [busy.end - busy.begin for busy, _ in pairs]
+    times = [moment for busy, _ in pairs for moment in busy.times]
+    print(f"sampling  500 accepted in {median(seconds):.2f} s, at worst {max(seconds):.2f}", end="; ")
+    print(f"a request {median(times) * 1e3:.1f} ms, at worst {max(times) * 1e3:.1f}")
+    rows = []
+    for busy, quiet in pairs:
+        first, last = number_at(busy.steps, busy.begin), number_at(busy.steps, busy.end) + 1
+        rows.append((pace(busy.steps, first, last), pace(quiet.steps, first, last), busy.cpu, quiet.cpu))
+    for name, slow, fast in (("clock", 0, 1), ("cpu", 2, 3)):
+        ratios = sorted(row[slow] / row[fast] - 1 for row in rows)
+        print(
+            f"          {name:<6}a step {median(row[fast] for row in rows) * 1e3:.2f} ms alone,"
+            f" {median(row[slow] for row in rows) * 1e3:.2f} meanwhile: {median(ratios):+.1%}, of {len(rows)} pairs"
+            f" {ratios[0]:+.1%} to {ratios[-1]:+.1%}",
+            flush=True,
+        )
 
 
 # ------------------------------------------------------------------------------------------------ sockets
@@ -227,7 +262,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", default=["branches", "events", "sockets", "sampling"])
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     for part in options.parts:
         if part == "sampling":
