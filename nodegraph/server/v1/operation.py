@@ -78,7 +78,7 @@ class Operation:
 
 
 async def _no_handler() -> None:
-    raise NotImplementedError
+    raise NotImplementedError("this operation has no method of a desk behind it: take operations from `operations_of`")
 
 
 def operation(method: str, path: str, *, prefix: str = PREFIX, **more: Any) -> Callable[[F], F]:
