@@ -154,7 +154,7 @@ class Editor:
 
     def node(self, title: str, number: int = 0) -> Locator:
         """By its exact title; `number` counts those of the same title."""
-        return self.nodes.filter(has=self.page.locator(f".far-title:text-is('{title}'), .node-title:text-is('{title}')")).nth(number)
+        return self.page.locator(f".react-flow__node-node[aria-label='{title}']").nth(number)
 
     def dot(self, node: Locator, side: str, name: str) -> Locator:
         """side: `input` or `output`"""

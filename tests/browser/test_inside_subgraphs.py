@@ -19,7 +19,7 @@ def chosen(editor: Editor, *titles: str) -> None:
 
 
 def titles(editor: Editor) -> set[str]:
-    return set(editor.page.locator(".react-flow__node-node .node-title, .react-flow__node-node .far-title").all_inner_texts())
+    return set(editor.nodes.evaluate_all("all => all.map(one => one.getAttribute('aria-label'))"))
 
 
 def name_it(editor: Editor, name: str) -> None:

@@ -5,7 +5,7 @@ import { edgeId, Flow, type Look } from '../src/state/flow';
 import { CATALOG, doc, link } from './fixtures';
 
 const NONE: ReadonlySet<string> = new Set();
-const LOOK: Look = { selection: NONE, links: NONE, moving: {}, sizing: {}, shows: NONE };
+const LOOK: Look = { selection: NONE, links: NONE, moving: {}, sizing: {}, shows: NONE, real: null };
 
 function chain(length: number): ReturnType<typeof doc> {
   const nodes: Record<string, [string, Record<string, unknown>]> = { 1: ['Load', {}] };

@@ -1,9 +1,13 @@
-/** How far away the canvas is looked at, in steps: what is drawn, and how large letters are, changes with the step alone. */
-export type Distance = 'near' | 'mid' | 'far' | 'farther' | 'map';
+/** How far away the canvas is looked at, in steps: what is drawn, and how, changes with the step alone. */
+export type Distance = 'near' | 'mid' | 'far' | 'map';
 
 export function distanceOf(zoom: number): Distance {
   if (zoom >= 0.8) return 'near';
   if (zoom >= 0.5) return 'mid';
-  if (zoom >= 0.24) return 'far';
-  return zoom >= 0.1 ? 'farther' : 'map';
+  return zoom >= 0.2 ? 'far' : 'map';
+}
+
+/** From afar a node is a plain box with its name, and a link a thin line. */
+export function isFar(distance: Distance): boolean {
+  return distance === 'far' || distance === 'map';
 }

@@ -37,10 +37,10 @@ export interface Look {
   readonly sizing: Readonly<Record<string, Point>>;
   /** nodes that show a picture or text */
   readonly shows: ReadonlySet<string>;
+  /** nodes with an element in the page; null: all */
+  readonly real: ReadonlySet<string> | null;
 }
 
-/** Below this zoom a node is a plain box with its name, and a link a thin line. */
-export const DETAIL_ZOOM = 0.5;
 const HANDLE = 12;
 /** frames lie behind all nodes, selected or not */
 const BEHIND = -3000;
@@ -106,12 +106,15 @@ export class Flow {
       return { entry, layout, spec, geometry: geometryOf(spec, entry, place, shows, used), used };
     });
     const selected = look.selection.has(id);
+    const hidden = look.real !== null && !look.real.has(id);
     const [x, y] = get(look.moving, id) ?? layout?.pos ?? [0, 0];
-    return this.nodes.get(id, [data, selected, x, y], () => ({
+    return this.nodes.get(id, [data, selected, x, y, hidden], () => ({
       id,
       type: 'node',
       data,
+      hidden,
       position: { x, y },
+      style: placed(x, y),
       width: data.geometry.width,
       height: data.geometry.height,
       measured: { width: data.geometry.width, height: data.geometry.height },
@@ -133,6 +136,7 @@ export class Flow {
       type: 'group',
       data: { group, index },
       position: { x, y },
+      style: placed(x, y),
       width,
       height,
       measured: { width, height },
@@ -182,6 +186,11 @@ export class Flow {
     this.edges.turn();
     return found;
   }
+}
+
+/** By its corner: React Flow's own transform of each node costs a browser far more when many are drawn anew. */
+function placed(x: number, y: number): NonNullable<FlowNode['style']> {
+  return { transform: 'none', left: x, top: y };
 }
 
 /** In how many other frames one lies: it is drawn above those. */

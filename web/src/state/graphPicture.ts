@@ -1,5 +1,6 @@
 /** The workflow as a PNG: drawn from the document, however far the canvas is zoomed, with the workflow inside. */
 import { type Catalog, literalOf } from '../document/catalog';
+import { curveThrough, pathOf } from '../document/curves';
 import { type Box, boundsOf, type Geometry, geometryOf, HEADER, handlesOf, type Row, WIDGET } from '../document/geometry';
 import { inferenceOf } from '../document/inference';
 import { get, type Json } from '../document/json';
@@ -112,12 +113,8 @@ class Pen {
       for (const [input, link] of linksInto(entry)) {
         const [from, to] = [places.get(link.node)?.get(`output ${link.output}`), places.get(id)?.get(`input ${input}`)];
         if (from === undefined || to === undefined) continue;
-        const stops = [from, ...(get(get(this.doc.layout, id)?.via, input) ?? []), to];
         context.strokeStyle = this.catalog.color(types.outputType(link));
-        context.beginPath();
-        context.moveTo(...from);
-        for (let i = 1; i < stops.length; i++) curve(context, stops[i - 1]!, stops[i]!);
-        context.stroke();
+        context.stroke(new Path2D(pathOf(curveThrough(from, to, get(get(this.doc.layout, id)?.via, input)))));
       }
     }
   }
@@ -242,11 +239,6 @@ interface Style {
 function handlesAt({ geometry, entry, used, box }: Drawn, catalog: Catalog): Map<string, Point> {
   const places = handlesOf(geometry, catalog.spec(entry.type), entry, used);
   return new Map(places.map((one) => [`${one.side} ${one.name}`, [box.x + (one.side === 'input' ? 0 : box.width), box.y + one.y]]));
-}
-
-function curve(context: CanvasRenderingContext2D, [x, y]: Point, [toX, toY]: Point): void {
-  const bend = Math.max(24, Math.abs(toX - x) / 2);
-  context.bezierCurveTo(x + bend, y, toX - bend, toY, toX, toY);
 }
 
 function isColor(color: string | undefined): color is string {

@@ -1,18 +1,7 @@
 /** The canvas: nodes, links, groups, minimap; gestures are handed on to `gestures/`. */
-import {
-  Background,
-  BackgroundVariant,
-  MiniMap,
-  type Node,
-  ReactFlow,
-  SelectionMode,
-  useReactFlow,
-  useStore,
-  useStoreApi,
-} from '@xyflow/react';
+import { Background, BackgroundVariant, ReactFlow, SelectionMode, useReactFlow, useStore, useStoreApi } from '@xyflow/react';
 import { type ReactElement, type MouseEvent as ReactMouseEvent, useEffect, useMemo, useRef, useState } from 'react';
-import { drawable } from '../document/colors';
-import { distanceOf } from '../document/distance';
+import { distanceOf, isFar } from '../document/distance';
 import type { Point } from '../document/model';
 import {
   mayConnect,
@@ -27,13 +16,18 @@ import {
 import { reroute } from '../gestures/canvasCommands';
 import { attachCanvas } from '../gestures/command';
 import { dropFiles } from '../gestures/pictures';
-import { catalogOf, change, docOf, tabOf, useEditor } from '../state/editor';
+import { catalogOf, change, docOf, select, tabOf, useEditor } from '../state/editor';
 import { boxesOf, Flow, type FlowEdge, type FlowGroup, type FlowNode } from '../state/flow';
 import { prefixOf } from '../state/levels';
 import { openMenu } from '../state/menu';
 import { usePreferences } from '../state/preferences';
-import { useRuns } from '../state/runs';
+import { type NodeRun, useRuns } from '../state/runs';
 import { ConnectionLine } from './ConnectionLine';
+import { FarCanvas } from './far/FarCanvas';
+import { isPictured } from './far/FarNode';
+import { Far } from './far/far';
+import { Minimap } from './far/Minimap';
+import { useReal } from './far/useReal';
 import { GroupView } from './GroupView';
 import { LinkView } from './LinkView';
 import { NodeView } from './NodeView';
@@ -41,9 +35,11 @@ import { reveal, targetOf, useLongPress } from './pointing';
 
 const NODE_TYPES = { node: NodeView, group: GroupView };
 const EDGE_TYPES = { link: LinkView };
-const MINIMAP_LIMIT = 2000;
 const FINE: [number, number] = [4, 4];
 const COARSE: [number, number] = [24, 24];
+const NO_LINKS: FlowEdge[] = [];
+/** between dots; from afar fewer of them */
+const GAPS = { near: 24, mid: 24, far: 96, map: 384 };
 
 export function CanvasView(): ReactElement {
   const flow = useReactFlow<FlowNode | FlowGroup, FlowEdge>();
@@ -59,15 +55,17 @@ export function CanvasView(): ReactElement {
   const prefix = useEditor((state) => prefixOf(tabOf(state)));
   const { snap, grid, map, wheel } = usePreferences();
   const distance = useStore((state) => distanceOf(state.transform[2]));
+  const far = isFar(distance);
   const linking = useEditor((state) => state.loose !== null);
-  const shows = useShows();
+  const { shows, pictured } = useShows();
+  const latest = useRef<(FlowNode | FlowGroup)[]>([]);
+  const real = useReal(far, pictured, latest);
   const nodes = useMemo(
-    () => made.current.nodesOf(doc, catalog, { selection, links, moving, sizing, shows }),
-    [doc, catalog, selection, links, moving, sizing, shows],
+    () => made.current.nodesOf(doc, catalog, { selection, links, moving, sizing, shows, real: real.ids }),
+    [doc, catalog, selection, links, moving, sizing, shows, real.ids],
   );
   const edges = useMemo(() => made.current.edgesOf(doc, catalog, { links }), [doc, catalog, links]);
   const pointer = useRef<Point>([300, 200]);
-  const latest = useRef(nodes);
   latest.current = nodes;
 
   useEffect(() => {
@@ -77,7 +75,13 @@ export function CanvasView(): ReactElement {
         const { x, y } = flow.screenToFlowPosition({ x: pointer.current[0], y: pointer.current[1] });
         return { screen: pointer.current, flow: [x, y] };
       },
-      fit: (ids) => void flow.fitView({ padding: 0.15, maxZoom: 1.2, ...(ids?.length ? { nodes: ids.map((id) => ({ id })) } : {}) }),
+      fit: (ids) =>
+        void flow.fitView({
+          padding: 0.15,
+          maxZoom: 1.2,
+          includeHiddenNodes: true,
+          ...(ids?.length ? { nodes: ids.map((id) => ({ id })) } : {}),
+        }),
       zoom: (by) => void flow.zoomTo(flow.getZoom() * by),
       toScreen: ([x, y]) => {
         const at = flow.flowToScreenPosition({ x, y });
@@ -91,12 +95,14 @@ export function CanvasView(): ReactElement {
   useEffect(() => {
     // on an empty canvas React Flow would wait for the first node, and move it away from where it was put
     if (latest.current.length === 0) return;
-    const timer = setTimeout(() => void flow.fitView({ padding: 0.12, maxZoom: 1.1 }), 30);
+    const timer = setTimeout(() => void flow.fitView({ padding: 0.12, maxZoom: 1.1, includeHiddenNodes: true }), 30);
     return () => clearTimeout(timer);
   }, [active, prefix, flow]);
 
   const menuAt = (element: Element, screen: Point): boolean => {
-    const target = targetOf(element);
+    // a finger makes a node real where it rests
+    real.onPointer({ clientX: screen[0], clientY: screen[1] });
+    const target = targetOf(real.ids === null ? element : (document.elementFromPoint(...(screen as [number, number])) ?? element));
     if (target === null) return false;
     const { x, y } = flow.screenToFlowPosition({ x: screen[0], y: screen[1] });
     openMenu({ target, screen, flow: [x, y] });
@@ -122,6 +128,7 @@ export function CanvasView(): ReactElement {
       {...touch}
       onPointerMove={(event) => {
         pointer.current = [event.clientX, event.clientY];
+        real.onPointer(event);
         touch.onPointerMove(event);
       }}
       onContextMenu={(event) => {
@@ -130,56 +137,61 @@ export function CanvasView(): ReactElement {
       onDoubleClick={(event: ReactMouseEvent) => {
         if ((event.target as Element).classList.contains('react-flow__pane')) palette(event);
       }}
-      onDragOver={(event) => event.preventDefault()}
+      onDragOver={(event) => {
+        event.preventDefault();
+        real.onPointer(event);
+      }}
       onDrop={(event) => {
         event.preventDefault();
         const { x, y } = flow.screenToFlowPosition({ x: event.clientX, y: event.clientY });
         void dropFiles(event.target, [...event.dataTransfer.files], [x, y]);
       }}
     >
-      <ReactFlow
-        nodes={nodes}
-        edges={edges}
-        nodeTypes={NODE_TYPES}
-        edgeTypes={EDGE_TYPES}
-        onNodesChange={(changes) => onNodesChange(changes, nodes)}
-        onEdgesChange={onEdgesChange}
-        onConnect={onConnect}
-        onConnectStart={(_, { nodeId, handleId, handleType }) => onConnectStart(nodeId, handleId, handleType)}
-        onConnectEnd={(event, state) => {
-          const point = 'changedTouches' in event ? event.changedTouches[0]! : event;
-          const { x, y } = flow.screenToFlowPosition({ x: point.clientX, y: point.clientY });
-          onConnectEnd(state, [point.clientX, point.clientY], [x, y]);
-        }}
-        onReconnect={onReconnect}
-        onReconnectEnd={(_, edge, __, state) => onReconnectEnd(edge, state)}
-        isValidConnection={(ends) => mayConnect(ends as Parameters<typeof mayConnect>[0])}
-        onEdgeDoubleClick={(event, edge) => reroute(edge.id, flowPoint(event))}
-        onEdgeClick={(event, edge) => event.altKey && reroute(edge.id, flowPoint(event))}
-        connectionLineComponent={ConnectionLine}
-        disableKeyboardA11y
-        connectionRadius={24}
-        onlyRenderVisibleElements
-        nodeDragThreshold={2}
-        minZoom={0.05}
-        maxZoom={3}
-        zoomOnDoubleClick={false}
-        panOnDrag={[0, 1]}
-        panActivationKeyCode={null}
-        selectionMode={SelectionMode.Partial}
-        selectionKeyCode={['Control', 'Meta']}
-        multiSelectionKeyCode={['Shift']}
-        deleteKeyCode={null}
-        elevateNodesOnSelect
-        snapToGrid
-        snapGrid={snap ? COARSE : FINE}
-        panOnScroll={wheel === 'pan'}
-      >
-        {grid && <Background variant={BackgroundVariant.Dots} gap={24} size={1.2} />}
-        {map && nodes.length > 0 && nodes.length < MINIMAP_LIMIT && (
-          <MiniMap pannable zoomable position="bottom-right" nodeColor={colorOf} nodeStrokeWidth={0} ariaLabel="Map of the workflow" />
-        )}
-      </ReactFlow>
+      <Far value={far}>
+        <ReactFlow
+          nodes={nodes}
+          edges={real.ids === null ? edges : NO_LINKS}
+          nodeTypes={NODE_TYPES}
+          edgeTypes={EDGE_TYPES}
+          onNodesChange={(changes) => onNodesChange(changes, nodes)}
+          onEdgesChange={onEdgesChange}
+          onPaneClick={() => links.size > 0 && select([])}
+          onConnect={onConnect}
+          onConnectStart={(_, { nodeId, handleId, handleType }) => onConnectStart(nodeId, handleId, handleType)}
+          onConnectEnd={(event, state) => {
+            const point = 'changedTouches' in event ? event.changedTouches[0]! : event;
+            const { x, y } = flow.screenToFlowPosition({ x: point.clientX, y: point.clientY });
+            onConnectEnd(state, [point.clientX, point.clientY], [x, y]);
+          }}
+          onReconnect={onReconnect}
+          onReconnectEnd={(_, edge, __, state) => onReconnectEnd(edge, state)}
+          isValidConnection={(ends) => mayConnect(ends as Parameters<typeof mayConnect>[0])}
+          onEdgeDoubleClick={(event, edge) => reroute(edge.id, flowPoint(event))}
+          onEdgeClick={(event, edge) => event.altKey && reroute(edge.id, flowPoint(event))}
+          connectionLineComponent={ConnectionLine}
+          disableKeyboardA11y
+          connectionRadius={24}
+          onlyRenderVisibleElements
+          nodeDragThreshold={2}
+          minZoom={0.05}
+          maxZoom={3}
+          zoomOnDoubleClick={false}
+          panOnDrag={[0, 1]}
+          panActivationKeyCode={null}
+          selectionMode={SelectionMode.Partial}
+          selectionKeyCode={['Control', 'Meta']}
+          multiSelectionKeyCode={['Shift']}
+          deleteKeyCode={null}
+          elevateNodesOnSelect
+          snapToGrid
+          snapGrid={snap ? COARSE : FINE}
+          panOnScroll={wheel === 'pan'}
+        >
+          {grid && <Background variant={BackgroundVariant.Dots} gap={GAPS[distance]} size={far ? 3 : 1.2} />}
+          {far && <FarCanvas nodes={nodes} edges={edges} />}
+          {map && nodes.length > 0 && <Minimap nodes={nodes} />}
+        </ReactFlow>
+      </Far>
     </div>
   );
 }
@@ -193,27 +205,17 @@ function useUnmeasured(): void {
   useState(() => store.setState({ updateNodeInternals: () => undefined }));
 }
 
-function colorOf(node: Node): string {
-  if (node.type === 'group') return 'transparent';
-  if (node.selected) return 'var(--accent)';
-  return drawable((node as FlowNode).data.layout?.color) ?? 'var(--map)';
-}
-
-const NO_SHOWS: ReadonlySet<string> = new Set();
-
-/** The nodes that have something to show, and those that will have after a run; the same set while they are the same. */
-function useShows(): ReadonlySet<string> {
+/**
+ * The nodes that have something to show, and those that will have after a run; and of these, those that have a picture. The same
+ * sets while they are the same.
+ */
+function useShows(): { readonly shows: ReadonlySet<string>; readonly pictured: ReadonlySet<string> } {
   const doc = useEditor(docOf);
   const catalog = useEditor(catalogOf);
   const active = useEditor((state) => state.active);
   const prefix = useEditor((state) => prefixOf(tabOf(state)));
-  const names = useRuns((state) => {
-    const nodes = state.byTab[active]?.nodes ?? {};
-    return Object.keys(nodes)
-      .filter((id) => id.startsWith(prefix) && (nodes[id]?.shown?.length || nodes[id]?.preview))
-      .map((id) => id.slice(prefix.length))
-      .join('\0');
-  });
+  const shown = useRuns((state) => namesOf(state.byTab[active]?.nodes, prefix, (run) => Boolean(run.shown?.length || run.preview)));
+  const pictured = useRuns((state) => namesOf(state.byTab[active]?.nodes, prefix, isPictured));
   const outputs = useMemo(
     () =>
       Object.entries(doc.nodes)
@@ -222,8 +224,17 @@ function useShows(): ReadonlySet<string> {
         .join('\0'),
     [doc, catalog],
   );
-  return useMemo(() => {
-    const all = [...names.split('\0'), ...outputs.split('\0')].filter((id) => id !== '');
-    return all.length === 0 ? NO_SHOWS : new Set(all);
-  }, [names, outputs]);
+  return { shows: useNames(`${shown}\0${outputs}`), pictured: useNames(pictured) };
+}
+
+/** As one text, which is compared by what it says. */
+function namesOf(nodes: Readonly<Record<string, NodeRun>> = {}, prefix: string, fits: (run: NodeRun) => boolean): string {
+  return Object.keys(nodes)
+    .filter((id) => id.startsWith(prefix) && fits(nodes[id]!))
+    .map((id) => id.slice(prefix.length))
+    .join('\0');
+}
+
+function useNames(names: string): ReadonlySet<string> {
+  return useMemo(() => new Set(names.split('\0').filter((id) => id !== '')), [names]);
 }

@@ -7,7 +7,6 @@ import { perform } from '../state/editor';
 import type { NodeData } from '../state/flow';
 import { showInfo } from '../state/info';
 import type { NodeRun } from '../state/runs';
-import { Shown } from './Shown';
 
 interface MarkProps {
   readonly data: NodeData;
@@ -98,14 +97,4 @@ export function More({ id, row, style }: MoreProps): ReactElement {
       </button>
     </div>
   );
-}
-
-/** From afar a node is its name, its state and what it shows. */
-export function FarPicture({ run }: { readonly run: NodeRun | undefined }): ReactElement | null {
-  const shows = run?.preview !== undefined || run?.shown?.some((item) => item.kind === 'image');
-  return shows ? (
-    <div className="shown far-picture">
-      <Shown run={run} />
-    </div>
-  ) : null;
 }

@@ -1,7 +1,7 @@
 /** One node. Everything in it has a place that was worked out from its description, so nothing is measured. */
-import { Handle, type NodeProps, NodeResizeControl, Position, useStore } from '@xyflow/react';
+import { Handle, type NodeProps, NodeResizeControl, Position } from '@xyflow/react';
 import { ChevronDown, ChevronRight, Layers } from 'lucide-react';
-import { type CSSProperties, memo, type ReactElement } from 'react';
+import { type CSSProperties, memo, type ReactElement, useContext } from 'react';
 import { describeInput, type InputSpec, literalOf, type NodeSpec } from '../document/catalog';
 import { drawable } from '../document/colors';
 import { resetInput, setInput } from '../document/edits/links';
@@ -13,19 +13,21 @@ import { packOf } from '../document/missing';
 import { asLink, definitionOf } from '../document/model';
 import { joint, typeName } from '../document/types';
 import { currentCatalog, currentDoc, perform, useEditor } from '../state/editor';
-import { DETAIL_ZOOM, type FlowNode, type NodeData } from '../state/flow';
+import type { FlowNode, NodeData } from '../state/flow';
 import { enter, problemOf, runOf } from '../state/inside';
 import { rename, useRenaming } from '../state/renaming';
 import { type NodeRun, useRuns } from '../state/runs';
 import { Widget } from '../widgets/widgets';
-import { FarPicture, HelpButton, Mark, More } from './NodeParts';
+import { FarNode } from './far/FarNode';
+import { Far } from './far/far';
+import { HelpButton, Mark, More } from './NodeParts';
 import { Shown } from './Shown';
 import { TitleField } from './TitleField';
 import './node.css';
 
 export const NodeView = memo(
   function NodeView({ id, data, selected }: NodeProps<FlowNode>): ReactElement {
-    const far = useStore((state) => state.transform[2] < DETAIL_ZOOM);
+    const far = useContext(Far);
     const run = useRuns((state) => runOf(state, id));
     const problem = useEditor((state) => problemOf(state, id));
     const { entry, geometry, layout, spec } = data;
@@ -37,20 +39,22 @@ export const NodeView = memo(
       run && `run-${run.status}`,
       (problem !== undefined || run?.status === 'failed') && 'wrong',
       spec === undefined && 'unknown',
-      far && 'far',
       color && 'tinted',
     ];
     const style = { height: geometry.height, ...(color ? { '--node': color } : {}) } as CSSProperties;
+    const names = state.filter(Boolean).join(' ');
+    if (far) return <FarNode className={names} data={data} run={run} />;
     return (
-      <div className={state.filter(Boolean).join(' ')} style={style}>
-        <Header id={id} data={data} run={run} plain={far} selected={selected} />
-        {far && geometry.rows.some((row) => row.kind === 'shown') && <FarPicture run={run} />}
-        {!far && geometry.rows.length === 0 && <Gathered data={data} />}
-        {!far && geometry.rows.map((row) => <RowView key={keyOf(row)} id={id} row={row} data={data} run={run} />)}
-        {!far && problem !== undefined && (
+      <div className={names} style={style}>
+        <Header id={id} data={data} run={run} selected={selected} />
+        {geometry.rows.length === 0 && <Gathered data={data} />}
+        {geometry.rows.map((row) => (
+          <RowView key={keyOf(row)} id={id} row={row} data={data} run={run} />
+        ))}
+        {problem !== undefined && (
           <div className="node-problem">{problem.input ? `${problem.input}: ${problem.message}` : problem.message}</div>
         )}
-        {!far && selected && geometry.rows.length > 0 && (
+        {selected && geometry.rows.length > 0 && (
           <NodeResizeControl position="bottom-right" minWidth={MIN_WIDTH} minHeight={geometry.minHeight} className="resizer" />
         )}
       </div>
@@ -69,24 +73,14 @@ interface HeaderProps {
   readonly id: string;
   readonly data: NodeData;
   readonly run: NodeRun | undefined;
-  readonly plain: boolean;
   readonly selected: boolean;
 }
 
-function Header({ id, data, run, plain, selected }: HeaderProps): ReactElement {
+function Header({ id, data, run, selected }: HeaderProps): ReactElement {
   const { entry, spec, layout } = data;
   const name = entry.title || spec?.title || entry.type;
   const renamed = useRenaming((state) => state.id === id);
   const isInstance = spec !== undefined && definitionOf(entry) !== null;
-  if (plain) {
-    return (
-      <div className="node-header grip">
-        <span className="far-title">{name}</span>
-        <Mark data={data} run={run} />
-        {run?.status === 'running' && <Bar run={run} />}
-      </div>
-    );
-  }
   return (
     <div className="node-header grip" title={spec?.description ?? missingText(entry.type)}>
       <button

@@ -10,7 +10,7 @@ import type { MenuTarget } from '../state/menu';
 
 /** What a context menu there is for; it is selected. Null where the browser's own menu is wanted, as in text. */
 export function targetOf(element: Element): MenuTarget | null {
-  if (element.closest('textarea, input:not([type=color]), .panel, .react-flow__minimap') !== null) return null;
+  if (element.closest('textarea, input:not([type=color]), .panel, .minimap') !== null) return null;
   const link = element.closest<SVGElement>('.react-flow__edge')?.dataset['id'];
   const point = element.closest<SVGElement>('[data-reroute]')?.dataset['reroute'];
   if (link !== undefined && point !== undefined) return { kind: 'reroute', id: link, index: Number(point) };
