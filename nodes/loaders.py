@@ -87,7 +87,7 @@ def _part(ctx: Context, folder: str, file: str, part: Literal["unet", "vae", "cl
     return WeightsRef.of(path)
 
 
-@node("SetPrediction", category="model", lane="cpu")
+@node("SetPrediction", category="sampling", lane="cpu")
 def set_prediction(model: Model, prediction: Literal["eps", "v_prediction", "x0"] = "eps", zero_terminal_snr: bool = False) -> Model:
     """Say what a network predicts, where its file does not or says it wrongly.
 
@@ -98,7 +98,7 @@ def set_prediction(model: Model, prediction: Literal["eps", "v_prediction", "x0"
     return replace(model, sampling=replace(model.sampling, prediction=kinds[prediction], zero_terminal_snr=zero_terminal_snr))
 
 
-@node("SetFlowShift", category="model", lane="cpu")
+@node("SetFlowShift", category="sampling", lane="cpu")
 def set_flow_shift(model: Model, shift: Annotated[float, Number(0.01, 100, step=0.01)] = 3.0) -> Model:
     """Spend more steps on the outlines of a picture, for a network that predicts a flow. Larger pictures want a larger shift.
 

@@ -149,6 +149,9 @@ async def _serve(settings: ServeSettings, sockets: list[socket.socket]) -> None:
         async with answering(app, sockets):
             stop = _stop_event()
             _announce(settings, sockets)
+            for folder in settings.models:
+                if not folder.is_dir():
+                    LOG.warning("the models folder %s is not there, so nothing is found in it", folder)
             collect_seldom()
             gc.enable()
             await _until(stop, _live(app, parts, settings))

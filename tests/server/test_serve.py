@@ -98,6 +98,13 @@ def test_a_taken_port_is_told(started: Start, tmp_path: Path) -> None:
     assert "--port" in told
 
 
+def test_a_models_folder_that_is_not_there_is_told_and_stops_nobody(started: Start, tmp_path: Path) -> None:
+    server = started("--models", "nowhere")
+    assert get(server.address(), "/features")[0] == 200
+    _, errors = server.stop()
+    assert f"the models folder {tmp_path / 'nowhere'} is not there" in errors
+
+
 def test_a_state_folder_belongs_to_one_server(started: Start) -> None:
     first = started()
     first.address()

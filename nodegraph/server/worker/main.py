@@ -69,10 +69,13 @@ class Worker:
             stop = self._cancelled.get(frame.data["job"])
             if stop is not None:
                 stop.set()
-        elif kind in ("run", "prepare", "free", "stop"):
+        elif kind in ("run", "free", "stop"):
             if kind == "run":
                 self._cancelled[frame.data["job"]] = threading.Event()
             self._work.put(frame)
+        elif kind == "prepare":
+            if self._job is None and self._work.empty():  # else there is better to do than to guess
+                self._work.put(frame)
         else:
             self._questions.put(frame)
 
