@@ -56,36 +56,32 @@ class Desk:
         return web.json_response({"exec_info": {"queue_remaining": request.app[keys.SERVICE].remaining}})
 
     async def submit(self, request: web.Request) -> web.Response:
-        info = await self.info(request)
+        info, data = await self.info(request), await request.read()
         try:
-            accepted = await self._read(await request.read(), info, request)
+            known = self._lately.find(data, info.registry, request.app[keys.FILES])
+            accepted = known.again() if known is not None else await self._read(data, info, request)
             job = await request.app[keys.SERVICE].submit(accepted.submission)
         except Refused as refusal:
             return _refusal(request, refusal)
         except NodegraphError as fault:
             told = error(KINDS.get(type(fault), "invalid_prompt"), fault.message, fault.hint or "")
             return _refusal(request, Refused(told, status=guard.status_of(fault)))
+        if known is None and accepted.may_be_kept:
+            self._lately.keep(data, accepted, accepted.submission.document, info.registry)
         body = {"prompt_id": job.id, "number": plain_number(job.number), "node_errors": accepted.node_errors}
         return web.json_response(_redacted(request, body) if accepted.node_errors else body)
 
     async def _read(self, data: bytes, info: ObjectInfo, request: web.Request) -> Accepted:
-        """The request; only looked up if the same one came before. Raises Refused or a NodegraphError."""
+        """The request, checked. Raises Refused or a NodegraphError."""
         files = request.app[keys.FILES]
-        known = self._lately.find(data, info.registry, files)
-        if known is not None:
-            return known.again()
         if len(data) > IN_A_THREAD:
             loop, prepare = asyncio.get_running_loop(), request.app[keys.SERVICE].prepare
 
             def ahead(document: str, targets: Sequence[str]) -> None:
                 loop.call_soon_threadsafe(prepare, document, targets)
 
-            accepted = await asyncio.to_thread(lambda: read_request(read_json(data), info.registry, files, info, ahead))
-        else:
-            accepted = read_request(read_json(data), info.registry, files, info)
-        if accepted.may_be_kept:
-            self._lately.keep(data, accepted, accepted.submission.document, info.registry)
-        return accepted
+            return await asyncio.to_thread(lambda: read_request(read_json(data), info.registry, files, info, ahead))
+        return read_request(read_json(data), info.registry, files, info)
 
     # ------------------------------------------------------------------------------ nodes
 
