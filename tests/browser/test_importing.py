@@ -65,6 +65,24 @@ def test_a_dropped_file_opens(editor: Editor, what: str) -> None:
     assert types >= ({"EmptyLatent", "some/Body"} if least == 2 else set() if least == 3 else {"KSampler", "VAEDecode"})
 
 
+def test_subgraphs_of_comfyui_stay_subgraphs(editor: Editor) -> None:
+    editor.drop(json_file(comfy("ui_subgraphs")))
+    expect(editor.page.get_by_role("dialog")).to_contain_text("ConditioningCombine")
+    editor.dismiss()
+    outer = editor.node("first pair")
+    expect(outer.get_by_role("textbox", name="subject")).to_have_value("a red cat")
+    was = editor.document()
+    assert {one["name"] for one in was["subgraphs"].values()} == {"Prompt pair", "Encode"}
+    outer.get_by_label("Enter the subgraph").click()
+    expect(editor.node("Encode")).to_be_visible()
+    expect(editor.node("Encode", 1)).to_be_visible()
+    expect(editor.links).to_have_count(6)
+    editor.rest_focus()
+    editor.drop(json_file(was))
+    editor.dismiss()
+    assert editor.document() == was, "nothing is lost"
+
+
 def test_what_is_not_installed_is_shown_and_kept(editor: Editor) -> None:
     editor.drop(json_file(OURS))
     editor.dismiss()

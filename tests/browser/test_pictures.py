@@ -254,6 +254,12 @@ def test_a_batch_makes_a_grid(server: Served, open_editor: Open) -> None:
     expect(grid.locator("thead th[scope=col]")).to_have_text(["16", "32", "48"])
     expect(grid.locator("tbody th")).to_have_text(["16", "64"])
     cell = grid.get_by_label("Show width 48, height 64 large")
+    with page.expect_download() as download:
+        grid.get_by_role("button", name="Save the grid as a picture").click()
+    with Image.open(download.value.path()) as saved:
+        assert saved.format == "PNG"
+        assert saved.width > 3 * 48
+        assert (0, 0, 0) in {colour for _, colour in saved.convert("RGB").getcolors(100_000) or []}, "the pictures are in it"
     sizes = cell.get_by_role("img").evaluate("image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])")
     assert sizes == [48, 64]
     cell.click()

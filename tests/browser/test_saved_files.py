@@ -214,6 +214,13 @@ def test_the_history_shows_pictures_and_gives_the_workflow_back(editor: Editor, 
     item = page.get_by_role("region", name="History").locator(".run-item").first
     expect(item.locator("img")).to_be_visible()
     expect(item).to_contain_text("history")
+    search = page.get_by_role("searchbox", name="Search the history")
+    search.fill("nothing is called like this")
+    expect(page.get_by_role("region", name="History")).to_contain_text("No run has all of these words")
+    search.fill("history")
+    expect(item).to_contain_text("history")
+    search.fill("")
+    editor.rest_focus()
     item.hover()
     item.get_by_role("button", name="Open the workflow that made this").last.click()
     expect(editor.tabs.filter(has_text="history")).to_have_count(2)
