@@ -91,7 +91,7 @@ class Editor:
 
     def begin_with(self, template: str) -> Self:
         """The same with a template, by its title."""
-        self.gallery.get_by_role("button").filter(has=self.page.get_by_text(template, exact=True)).click()
+        self.gallery.get_by_role("button").filter(has=self.page.get_by_text(template, exact=True)).last.click()
         expect(self.gallery).to_be_hidden()
         expect(self.nodes.first).to_be_visible()
         return self

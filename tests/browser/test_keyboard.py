@@ -5,6 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Open
+from tests.browser.editor import Editor
 from tests.browser.served import Served
 
 
@@ -57,3 +58,33 @@ def test_the_palette_needs_no_mouse(server: Served, open_editor: Open) -> None:
     expect(editor.nodes).to_have_count(2)
     editor.press("Delete")
     expect(editor.nodes).to_have_count(1)
+
+
+def test_keys_typed_at_once_are_not_lost(editor: Editor) -> None:
+    for number in range(4):
+        editor.page.mouse.dblclick(200 + 300 * number, 200)
+        editor.page.keyboard.type("image blur")
+        editor.press("Enter")
+        expect(editor.nodes).to_have_count(number + 1)
+        expect(editor.palette).to_be_hidden()
+    editor.page.mouse.move(300, 600)
+    editor.rest_focus()
+    editor.press("Tab")
+    editor.page.keyboard.type("load checkpoint")
+    editor.press("Enter")
+    expect(editor.nodes).to_have_count(5)
+    file = editor.node("Load Checkpoint").get_by_role("button", name="file")
+    file.click()
+    editor.page.keyboard.type("tiny.safe")
+    editor.press("Enter")
+    expect(file).to_contain_text("tiny.safetensors")
+
+
+def test_the_palette_stays_in_the_window(editor: Editor) -> None:
+    editor.page.set_viewport_size({"width": 1000, "height": 500})
+    editor.page.mouse.dblclick(950, 480)
+    expect(editor.palette).to_be_focused()
+    box = editor.page.locator(".palette").bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= 1000
+    assert box["y"] + box["height"] <= 500

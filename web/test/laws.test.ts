@@ -91,6 +91,11 @@ function someInput(edit: Edit, node: string, i: number): string {
   return inputs[i % inputs.length] ?? '';
 }
 
+function someOutput(edit: Edit, node: string, i: number): string | undefined {
+  const outputs = Object.keys(known(edit).spec(edit.doc.nodes[node]?.type ?? '')?.outputs ?? {});
+  return outputs[i % outputs.length];
+}
+
 /** A port of some definition. */
 function port(edit: Edit, a: number, b: number, act: (id: string, side: Side, name: string) => void): void {
   const ids = Object.keys(edit.whole.subgraphs);
@@ -170,7 +175,10 @@ const ACTS: readonly Act[] = [
   (_, a) => (edit) => deleteGroups(edit, [a % 3]),
   (pick, a, b) => (edit) => void addSource(edit, CATALOG.spec(TYPES[b % TYPES.length]!)!, pick(a), 'image', CATALOG),
   (pick, a, b) => (edit) => void insertBetween(edit, CATALOG.spec(TYPES[b % TYPES.length]!)!, pick(a), 'image', CATALOG),
-  (pick, a, b) => (edit) => void addTaker(edit, CATALOG.spec(TYPES[b % TYPES.length]!)!, { node: pick(a), output: 'image' }, CATALOG),
+  (pick, a, b) => (edit) => {
+    const output = someOutput(edit, pick(a), b);
+    if (output !== undefined) addTaker(edit, CATALOG.spec(TYPES[b % TYPES.length]!)!, { node: pick(a), output }, CATALOG);
+  },
   (pick, a, b) => (edit) => changeType(edit, pick(a), CATALOG.spec(TYPES[b % TYPES.length]!)!),
   (_, __, b) => (edit) => replaceDocument(edit, b % 2 ? OTHER : START),
 ];

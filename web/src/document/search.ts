@@ -13,11 +13,14 @@ export interface Found {
   /** the input or output that would take the link */
   readonly partner: string | null;
   readonly score: number;
+  /** what it stands under, if nothing was asked */
+  readonly group?: string;
 }
 
 /** The best first; everything, by category and title, if nothing is asked. */
 export function searchNodes(catalog: Catalog, query: string, loose: Loose | null, recent: readonly string[] = [], limit = 60): Found[] {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  if (words.length === 0 && loose === null) return browsed(catalog, recent);
   const found: Found[] = [];
   for (const spec of Object.values(catalog.specs)) {
     if (spec.id === INLET || spec.id === OUTLET) continue;
@@ -30,6 +33,33 @@ export function searchNodes(catalog: Catalog, query: string, loose: Loose | null
     found.push({ spec, partner: partner?.name ?? null, score });
   }
   return found.sort((a, b) => b.score - a.score || compareText(a.spec.title, b.spec.title)).slice(0, limit);
+}
+
+/** What a workflow is begun with stands first; categories of packs stand behind these, training last. */
+const CATEGORIES = [
+  'My nodes',
+  'subgraphs',
+  'loaders',
+  'text',
+  'sampling',
+  'latent',
+  'image',
+  'mask',
+  'values',
+  'flow',
+  'lists',
+  'animation',
+];
+const LAST = ['metrics', 'training'];
+
+function browsed(catalog: Catalog, recent: readonly string[]): Found[] {
+  const specs = Object.values(catalog.specs).filter((spec) => spec.id !== INLET && spec.id !== OUTLET);
+  const rank = ({ id, category }: NodeSpec): number => {
+    const [lately, known, last] = [recent.indexOf(id), CATEGORIES.indexOf(category), LAST.indexOf(category)];
+    return lately >= 0 ? lately - 100 : known >= 0 ? known : last >= 0 ? 100 + last : 50;
+  };
+  const sorted = specs.sort((a, b) => rank(a) - rank(b) || compareText(a.category, b.category) || compareText(a.title, b.title));
+  return sorted.map((spec) => ({ spec, partner: null, score: 0, group: recent.includes(spec.id) ? 'used lately' : spec.category }));
 }
 
 function compareText(a: string, b: string): number {

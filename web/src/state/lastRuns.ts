@@ -1,4 +1,7 @@
-/** The newest run of each workflow is known again after the page was loaded anew: its pictures are there, and if it still goes on, it is followed. */
+/**
+ * The newest run of each workflow is known again after the page was loaded anew, and of a saved one when it is opened again: its pictures
+ * are there, and if it still goes on, it is followed.
+ */
 import { isObject, parseJson, writeJson } from '../document/json';
 import { followInTab } from './actions';
 import { useEditor } from './editor';
@@ -11,12 +14,17 @@ const MOST = 40;
 export function startLastRuns(): void {
   const known = kept();
   const recall = (tab: string): void => {
-    const run = known.get(tab);
+    const run = known.get(tab) ?? known.get(savedKey(tab) ?? '');
     if (run === undefined || useRuns.getState().byTab[tab] !== undefined) return;
     startRun(tab, run);
     followInTab(tab, run);
   };
+  const note = (key: string, run: string): void => {
+    known.delete(key);
+    known.set(key, run);
+  };
   useEditor.subscribe((now, before) => {
+    if (now.tabs !== before.tabs && noteSaved(known, note)) keep(known);
     if (now.active !== before.active) recall(now.active);
   });
   recall(useEditor.getState().active);
@@ -24,11 +32,30 @@ export function startLastRuns(): void {
     const fresh = Object.values(now.byTab).filter((state) => state.status !== 'sending' && state.run !== known.get(state.tab));
     if (now.byTab === before.byTab || fresh.length === 0) return;
     for (const { tab, run } of fresh) {
-      known.delete(tab);
-      known.set(tab, run);
+      note(tab, run);
+      const key = savedKey(tab);
+      if (key !== null) note(key, run);
     }
     keep(known);
   });
+}
+
+/** What stands for a saved workflow among the tabs. */
+function savedKey(tab: string): string | null {
+  const name = useEditor.getState().tabs.find((one) => one.id === tab)?.name;
+  return name ? `saved:${name}` : null;
+}
+
+/** A workflow that was run before it got its name. Returns whether there is one. */
+function noteSaved(known: ReadonlyMap<string, string>, note: (key: string, run: string) => void): boolean {
+  let found = false;
+  for (const { id } of useEditor.getState().tabs) {
+    const [key, run] = [savedKey(id), known.get(id)];
+    if (key === null || run === undefined || known.get(key) === run) continue;
+    note(key, run);
+    found = true;
+  }
+  return found;
 }
 
 function keep(known: ReadonlyMap<string, string>): void {

@@ -32,7 +32,9 @@ export async function loadMine(): Promise<void> {
 function specOf(name: string, doc: Doc, catalog: Catalog): NodeSpec | null {
   const [id] = instancesIn(doc.nodes);
   const spec = id === undefined ? undefined : catalogAt(catalog, doc, null).spec(INSTANCE + id);
-  return spec === undefined ? null : { ...spec, id: MINE + name, title: name, category: 'My nodes' };
+  if (id === undefined || spec === undefined) return null;
+  const description = get(doc.subgraphs, id)?.description ?? 'A node of your own. A copy of its subgraph goes into the workflow.';
+  return { ...spec, id: MINE + name, title: name, category: 'My nodes', description };
 }
 
 /** Keeps the selected subgraph under its name; what was kept under it before stays as a version. */

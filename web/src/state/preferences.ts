@@ -12,6 +12,7 @@ export interface Preferences {
 }
 
 const KEY = 'preferences';
+const THEMES = ['dark', 'light', 'system'] as const;
 const FIRST: Preferences = { theme: 'dark', snap: false, grid: true, map: true, wheel: 'zoom' };
 
 export const usePreferences = create<Preferences>()(() => FIRST);
@@ -45,8 +46,9 @@ function kept(): Partial<Preferences> {
     const found: unknown = JSON.parse(localStorage.getItem(KEY) ?? '{}');
     if (typeof found !== 'object' || found === null) return {};
     const values = found as Readonly<Record<string, unknown>>;
+    const theme = THEMES.find((one) => one === values['theme']);
     return {
-      ...(values['theme'] === 'dark' || values['theme'] === 'light' ? { theme: values['theme'] } : {}),
+      ...(theme === undefined ? {} : { theme }),
       ...(typeof values['snap'] === 'boolean' ? { snap: values['snap'] } : {}),
       ...(typeof values['grid'] === 'boolean' ? { grid: values['grid'] } : {}),
       ...(typeof values['map'] === 'boolean' ? { map: values['map'] } : {}),

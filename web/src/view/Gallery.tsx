@@ -6,17 +6,20 @@ import { matcherOf } from '../document/words';
 import { api } from '../network/api';
 import { attempt } from '../state/actions';
 import { newTab, show } from '../state/editor';
-import { openTemplate } from '../state/files';
-import type { Template } from '../wire';
+import { openSaved, openTemplate } from '../state/files';
+import type { Kept, Template } from '../wire';
+import { ago } from './ago';
 import { Frame } from './Frame';
 import { SearchField } from './SearchField';
 
 export function Gallery(): ReactElement {
   const [templates, setTemplates] = useState<readonly Template[] | null>(null);
+  const [saved, setSaved] = useState<readonly Kept[]>([]);
   const [query, setQuery] = useState('');
   const [tag, setTag] = useState<string | null>(null);
   useEffect(() => {
     void attempt(() => api.templates()).then((found) => setTemplates(found ?? []));
+    void api.workflows().then(setSaved, () => undefined);
   }, []);
   const sorted = [...(templates ?? [])].sort((a, b) => rankOf(a) - rankOf(b));
   const tags = [...new Set(sorted.flatMap((one) => one.tags))];
@@ -24,6 +27,7 @@ export function Gallery(): ReactElement {
   const found = sorted.filter(
     (one) => (tag === null || one.tags.includes(tag)) && fits(`${one.title} ${one.description} ${one.tags.join(' ')}`),
   );
+  const mine = tag === null ? saved.filter((one) => fits(`${one.name} ${one.title}`)).sort((a, b) => b.modified - a.modified) : [];
   return (
     <Frame title="Begin with" wide>
       <div className="gallery-tools">
@@ -34,6 +38,17 @@ export function Gallery(): ReactElement {
           </button>
         ))}
       </div>
+      {mine.length > 0 && (
+        <section aria-label="Your workflows">
+          <h3>Your workflows</h3>
+          <div className="gallery yours">
+            {mine.slice(0, MOST_SAVED).map((one) => (
+              <SavedCard key={one.name} kept={one} />
+            ))}
+          </div>
+          <h3>Templates</h3>
+        </section>
+      )}
       <div className="gallery">
         {templates === null && <p className="quiet">Loading…</p>}
         {found.map((one) => (
@@ -65,12 +80,32 @@ export function Gallery(): ReactElement {
   );
 }
 
+const MOST_SAVED = 4;
+
+function SavedCard({ kept }: { readonly kept: Kept }): ReactElement {
+  const open = async (): Promise<void> => {
+    await openSaved(kept.name);
+    show(null);
+  };
+  return (
+    <button type="button" className="card" onClick={() => void open()}>
+      {kept.thumbnail !== null ? (
+        <img src={`${kept.thumbnail}?${Math.round(kept.modified)}`} alt="" loading="lazy" />
+      ) : (
+        <Sketch name={kept.name} nodes={5} />
+      )}
+      <b>{kept.name}</b>
+      <span>{ago(kept.modified)}</span>
+    </button>
+  );
+}
+
 const FIRST = ['words to picture', 'picture to picture', 'animation', 'grid', 'compare'];
 
-/** What most people come for stands first, training last. */
+/** What most people come for stands first, the plainest before what is about more, training last. */
 function rankOf(template: Template): number {
   const ranks = template.tags.map((tag) => FIRST.indexOf(tag)).filter((rank) => rank >= 0);
-  return ranks.length === 0 ? FIRST.length : Math.min(...ranks);
+  return (ranks.length === 0 ? FIRST.length : Math.min(...ranks)) + Math.min(template.tags.length, 9) / 10;
 }
 
 const COLUMNS = 4;

@@ -1,5 +1,6 @@
 /** Finding and adding a node: what is typed, and only what fits a link that was dropped. */
-import { type KeyboardEvent, type ReactElement, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
+import './palette.css';
+import { Fragment, type KeyboardEvent, type ReactElement, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { snap } from '../document/geometry';
 import { type Found, searchNodes } from '../document/search';
 import { joinLoose, splice } from '../gestures/canvas';
@@ -71,6 +72,7 @@ function Open({ palette }: { readonly palette: Palette }): ReactElement {
           role="combobox"
           aria-expanded="true"
           aria-controls="palette-list"
+          aria-activedescendant={found.length > 0 ? `palette-${current}` : undefined}
           aria-label="Search nodes"
           placeholder={palette.loose === null ? 'Add a node' : `What fits ${palette.loose.name.replaceAll('_', ' ')}`}
           value={query}
@@ -82,19 +84,26 @@ function Open({ palette }: { readonly palette: Palette }): ReactElement {
         <div className="palette-list" id="palette-list" role="listbox" aria-label="Nodes">
           {found.length === 0 && <div className="picker-note">No node fits</div>}
           {found.map((one, i) => (
-            // biome-ignore lint/a11y/useFocusableInteractive: the field has the focus
-            // biome-ignore lint/a11y/useKeyWithClickEvents: the field hears the keys
-            <div
-              key={one.spec.id}
-              role="option"
-              aria-selected={i === current}
-              className="palette-option"
-              onPointerMove={() => setAt(i)}
-              onClick={() => pick(one)}
-            >
-              <span>{one.spec.title}</span>
-              <small>{one.spec.category}</small>
-            </div>
+            <Fragment key={one.spec.id}>
+              {one.group !== undefined && one.group !== found[i - 1]?.group && (
+                <div className="palette-group" role="presentation">
+                  {one.group}
+                </div>
+              )}
+              {/* biome-ignore lint/a11y/useFocusableInteractive: the field has the focus */}
+              {/* biome-ignore lint/a11y/useKeyWithClickEvents: the field hears the keys */}
+              <div
+                id={`palette-${i}`}
+                role="option"
+                aria-selected={i === current}
+                className="palette-option"
+                onPointerMove={() => setAt(i)}
+                onClick={() => pick(one)}
+              >
+                <span>{one.spec.title}</span>
+                {one.group !== one.spec.category && <small>{one.spec.category}</small>}
+              </div>
+            </Fragment>
           ))}
         </div>
         {found[current] !== undefined && <div className="palette-help">{firstParagraph(found[current].spec.description)}</div>}
