@@ -42,6 +42,8 @@ class Alias:
     """its further stored widgets only show a result and carry no setting"""
     fixed: Mapping[str, str] = field(default_factory=dict)
     """inputs of ours that a node which comes from there is given, so that it does what it did there"""
+    only_theirs: Mapping[str, str] = field(default_factory=dict)
+    """inputs that only their node has, stored behind the others, and what is written for them: their node does not run without"""
 
     @cached_property
     def by_theirs(self) -> Mapping[str, ForeignInput]:
@@ -73,10 +75,17 @@ def _input(text: str) -> ForeignInput:
 
 
 def _alias(
-    theirs: str, ours: str, inputs: str, outputs: str, only_ours: str = "", shows: bool = False, fixed: Mapping[str, str] | None = None
+    theirs: str,
+    ours: str,
+    inputs: str,
+    outputs: str,
+    only_ours: str = "",
+    shows: bool = False,
+    fixed: Mapping[str, str] | None = None,
+    only_theirs: Mapping[str, str] | None = None,
 ) -> Alias:
     own = frozenset([*only_ours.split(), *(fixed or {})])
-    return Alias(theirs, ours, tuple(map(_input, inputs.split())), tuple(outputs.split()), own, shows, fixed or {})
+    return Alias(theirs, ours, tuple(map(_input, inputs.split())), tuple(outputs.split()), own, shows, fixed or {}, only_theirs or {})
 
 
 _SAMPLING = (
@@ -88,9 +97,15 @@ _COMPOSITE = "destination=base source=overlay x:int y:int resize_source=resize:b
 
 _TABLE: Final = (
     _alias("CheckpointLoaderSimple", "LoadCheckpoint", "ckpt_name=file:file", "model clip vae"),
-    _alias("UNETLoader", "LoadDiffusionModel", "unet_name=file:file", "model"),
-    _alias("CLIPLoader", "LoadTextEncoder", "clip_name=file:file", "clip"),
-    _alias("DualCLIPLoader", "LoadDualTextEncoder", "clip_name1=first:file clip_name2=second:file", "clip"),
+    _alias("UNETLoader", "LoadDiffusionModel", "unet_name=file:file", "model", only_theirs={"weight_dtype": "default"}),
+    _alias("CLIPLoader", "LoadTextEncoder", "clip_name=file:file", "clip", only_theirs={"type": "stable_diffusion", "device": "default"}),
+    _alias(
+        "DualCLIPLoader",
+        "LoadDualTextEncoder",
+        "clip_name1=first:file clip_name2=second:file",
+        "clip",
+        only_theirs={"type": "sdxl", "device": "default"},
+    ),
     _alias("VAELoader", "LoadVAE", "vae_name=file:file", "vae"),
     _alias("ModelSamplingDiscrete", "SetPrediction", "model sampling=prediction:choice zsnr=zero_terminal_snr:bool", "model"),
     _alias("ModelSamplingSD3", "SetFlowShift", "model shift:float", "model"),

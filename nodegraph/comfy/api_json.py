@@ -138,7 +138,7 @@ class _Reader:
         """Whether this constant is one that ComfyUI would pass over in silence: for an input that the node does not have."""
         if node.alias is None or entry is not None or name in node.alias.only_ours or type(value) is list:
             return False
-        if name not in ("upload", "control_after_generate") and not node.alias.shows:
+        if name not in ("upload", "control_after_generate") and not node.alias.shows and node.alias.only_theirs.get(name) != value:
             self.warnings.add(f"the value of `{shorten(name)}` is left out: there is no such input", id, node.type)
         return True
 
@@ -288,7 +288,7 @@ class _Writer:
 
     def node(self, id: str, entry: NodeEntry) -> dict[str, Any]:
         alias = alias_for(entry.type, entry.inputs) if entry.type in BY_OURS else None
-        inputs: dict[str, Any] = {}
+        inputs: dict[str, Any] = dict(alias.only_theirs) if alias is not None else {}
         defaults = self._defaults(entry.type, alias)
         for name, given in {**defaults, **entry.inputs}.items():
             foreign = alias.by_ours.get(name) if alias is not None else None

@@ -65,6 +65,10 @@ def _differ(one: Any, other: Any) -> bool:
 def _of_alias(id: str, node: UiNode, alias: Alias, warnings: Warnings) -> dict[str, Any]:
     widgets = [entry for entry in alias.inputs if entry.kind != "link"]
     values, rest = _consume(widgets, _without_holes(node.widgets, len(widgets)))
+    for (name, usual), value in zip(alias.only_theirs.items(), rest, strict=False):
+        if value not in (None, usual):
+            warnings.add(f"the value of `{name}` is left out: there is no such input", id, node.type)
+    rest = rest[len(alias.only_theirs) :]
     left_over = [value for value in rest if value not in (None, "", "image") and not isinstance(value, dict)]
     if left_over and not alias.shows:
         text = f"{len(rest)} more values are stored than the node has settings; they are left out"

@@ -386,3 +386,32 @@ def test_fuzz_a_damaged_file_gives_only_our_errors(data: st.DataObject) -> None:
 def test_fuzz_any_json_gives_only_our_errors(value: Any) -> None:
     for data in (value, {"1": value}, {"1": {"class_type": "KSampler", "inputs": value}}, {"1": {"class_type": value, "inputs": {}}}):
         only_our_errors(lambda data=data: from_api(data))  # type: ignore[misc]
+
+
+# --------------------------------------------------------------------------------------------- loaders of single parts
+
+LOADERS = {
+    "1": {"class_type": "UNETLoader", "inputs": {"unet_name": "net.safetensors", "weight_dtype": "default"}},
+    "2": {"class_type": "CLIPLoader", "inputs": {"clip_name": "l.safetensors", "type": "stable_diffusion", "device": "default"}},
+    "3": {"class_type": "DualCLIPLoader", "inputs": {
+        "clip_name1": "l.safetensors", "clip_name2": "g.safetensors", "type": "sdxl", "device": "default"}},
+    "4": {"class_type": "VAELoader", "inputs": {"vae_name": "ft-mse.safetensors"}},
+    "5": {"class_type": "ModelSamplingDiscrete", "inputs": {"model": ["1", 0], "sampling": "v_prediction", "zsnr": True}},
+    "6": {"class_type": "ModelSamplingSD3", "inputs": {"model": ["5", 0], "shift": 3.0}},
+}  # fmt: skip
+
+
+def test_loaders_of_single_parts_come_in_and_go_out_as_they_were() -> None:
+    converted = convert_api(LOADERS, registry())
+    assert converted.warnings == ()
+    nodes = converted.document.nodes
+    assert nodes["1"] == NodeEntry("LoadDiffusionModel", {"file": "net.safetensors"})
+    assert nodes["3"] == NodeEntry("LoadDualTextEncoder", {"first": "l.safetensors", "second": "g.safetensors"})
+    assert nodes["5"].inputs == {"model": Link("1", "model"), "prediction": "v_prediction", "zero_terminal_snr": True}
+    assert to_api(converted.document, registry()) == LOADERS
+
+
+def test_a_setting_of_a_loader_that_changes_something_there_is_told_when_it_is_left_out() -> None:
+    data = {"1": {"class_type": "UNETLoader", "inputs": {"unet_name": "net.safetensors", "weight_dtype": "fp8_e4m3fn"}}}
+    (warning,) = convert_api(data, registry()).warnings
+    assert "weight_dtype" in warning

@@ -541,3 +541,18 @@ def test_fuzz_any_json_gives_only_our_errors(value: Any) -> None:
     made_up = {"id": 1, "type": "X", "inputs": value, "outputs": value, "widgets_values": value, "properties": {"proxyWidgets": value}}
     for data in (value, file(value, value), file([value], [value]), file([made_up], [], definitions=value, groups=value)):
         only_our_errors(lambda data=data: from_ui(data))  # type: ignore[misc]
+
+
+def test_loaders_of_single_parts_and_their_settings_that_mean_nothing_here() -> None:
+    nodes = [
+        node(1, "UNETLoader", outputs="MODEL", widgets_values=["net.safetensors", "default"]),
+        node(2, "CLIPLoader", outputs="CLIP", widgets_values=["l.safetensors", "stable_diffusion"]),
+        node(3, "DualCLIPLoader", outputs="CLIP", widgets_values=["l.safetensors", "g.safetensors", "sdxl", "default"]),
+        node(4, "UNETLoader", outputs="MODEL", widgets_values=["net.safetensors", "fp8_e4m3fn"]),
+    ]
+    converted = convert_ui(file(nodes, []))
+    assert inputs(converted.document, "1") == inputs(converted.document, "4") == {"file": "net.safetensors"}
+    assert inputs(converted.document, "2") == {"file": "l.safetensors"}
+    assert inputs(converted.document, "3") == {"first": "l.safetensors", "second": "g.safetensors"}
+    (warning,) = converted.warnings
+    assert "weight_dtype" in warning
