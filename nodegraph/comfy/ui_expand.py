@@ -7,7 +7,7 @@ recurses.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -123,23 +123,34 @@ class Settings(NamedTuple):
 def settings_of(frame: Frame, node: UiNode, graph: UiGraph, warnings: Warnings) -> Settings:
     """Settings that an instance makes itself for its inside."""
     found = Settings({}, {})
-    proxies = node.properties.get("proxyWidgets")
     if node.named is not None:
         found.values.update(node.named)
-    elif isinstance(node.widgets, list) and node.widgets and isinstance(proxies, list) and proxies:
-        _set_by_proxy(found, node)
     elif isinstance(node.widgets, list) and any(value is not None for value in node.widgets):
-        found.values.update(_by_position(frame.id_of(node), node, graph, warnings))
+        proxies = list(proxies_of(node))
+        shown = [(inner, name) for inner, name in proxies if inner == "-1" or is_setting(name)]
+        fitting = next((names for names in (proxies, shown) if len(names) == len(node.widgets)), None)
+        if fitting is not None:
+            _set_by_proxy(found, fitting, node.widgets)
+        elif proxies:
+            _warn_of_count(frame.id_of(node), len(node.widgets), len(shown), graph, warnings)
+        else:
+            found.values.update(_by_position(frame.id_of(node), node, graph, warnings))
     return Settings({name: value for name, value in found.values.items() if value is not None}, found.overrides)
 
 
-def _set_by_proxy(found: Settings, node: UiNode) -> None:
-    """Each proxy is [inner node, widget] and owns the value at its place; node "-1" is the subgraph's own input."""
-    for (inner, name), value in zip(proxies_of(node), node.widgets, strict=False):
+def _set_by_proxy(found: Settings, proxies: Sequence[tuple[str, str]], values: Sequence[Any]) -> None:
+    """Each proxy is (inner node, widget) and owns the value at its place; node "-1" is the subgraph's own input."""
+    for (inner, name), value in zip(proxies, values, strict=True):
         if value is not None and inner == "-1":
             found.values[name] = value
         elif value is not None and is_setting(name):
             found.overrides.setdefault(inner, {})[name] = value
+
+
+def _warn_of_count(id: str, stored: int, settings: int, graph: UiGraph, warnings: Warnings) -> None:
+    """To hand them out by guess would set the wrong ones."""
+    text = f"{stored} values are stored for the {settings} settings of the subgraph; its inner values are taken"
+    warnings.add(text, id, graph.name)
 
 
 def _by_position(id: str, node: UiNode, graph: UiGraph, warnings: Warnings) -> dict[str, Any]:
@@ -149,8 +160,7 @@ def _by_position(id: str, node: UiNode, graph: UiGraph, warnings: Warnings) -> d
     if len(values) > len(names):
         values = [value for value in values if not (isinstance(value, str) and value in CONTROL_WORDS)]
     if len(values) != len(names):
-        text = f"{len(node.widgets)} values are stored for the {len(names)} settings of the subgraph; its inner values are taken"
-        warnings.add(text, id, graph.name)
+        _warn_of_count(id, len(node.widgets), len(names), graph, warnings)
         return {}
     return dict(zip(names, values, strict=True))
 

@@ -32,12 +32,13 @@ class Wire(NamedTuple):
 
 
 class Port(NamedTuple):
-    """An input or output of a node or of a subgraph. `widget`: the setting that it replaces when connected."""
+    """An input or output of a node or of a subgraph. widget: the setting that it replaces when connected; label: what people call it"""
 
     name: str
     type: str
     link: str | None = None
     widget: str | None = None
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +217,14 @@ def _ports(raw: Any) -> tuple[Port, ...]:
 def _port(raw: Any) -> Port:
     if not isinstance(raw, dict):
         return Port("", "*")
-    name, widget = raw.get("name"), raw.get("widget")
+    name, widget, label = raw.get("name"), raw.get("widget"), raw.get("label")
     widget_name = widget.get("name") if isinstance(widget, dict) else None
     return Port(
         name if isinstance(name, str) else "",
         _type_name(raw.get("type")),
         read_id(raw.get("link")),
         widget_name if isinstance(widget_name, str) else None,
+        label if isinstance(label, str) else "",
     )
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from nodegraph.comfy.aliases import ForeignInput
 from nodegraph.comfy.converted import Warnings
-from nodegraph.comfy.ui_file import MAX_PORTS, UiFile, UiGraph, UiNode
+from nodegraph.comfy.ui_file import MAX_PORTS, Port, UiFile, UiGraph, UiNode
 from nodegraph.comfy.ui_widgets import first_value
 from nodegraph.document import MAX_SUBGRAPHS
 from nodegraph.errors import Cycle, GraphTooLarge, NodegraphError, Problems, shorten
@@ -120,7 +120,7 @@ def is_setting(widget: str) -> bool:
 
 def _kept(graph: UiGraph, shown: Iterable[tuple[str, str]], known: Mapping[str, Kept], warnings: Warnings) -> Kept:
     names = [port.name for port in graph.inputs]
-    found = Kept(graph, _free("in", graph.nodes), _free("out", graph.nodes), _port_names(names), _port_names(o.name for o in graph.outputs))
+    found = Kept(graph, _free("in", graph.nodes), _free("out", graph.nodes), _port_names(graph.inputs), _port_names(graph.outputs))
     taken = set(found.inputs)
     for inner, widget in shown:
         if not is_setting(widget) or not _may_be_set(graph.nodes.get(inner), widget, known):
@@ -143,10 +143,11 @@ def _may_be_set(node: UiNode | None, widget: str, known: Mapping[str, Kept]) -> 
     return node.type not in known or widget in known[node.type].places
 
 
-def _port_names(given: Iterable[str]) -> list[str]:
+def _port_names(ports: Iterable[Port]) -> list[str]:
+    """What people call them, where they gave them a name."""
     names: dict[str, None] = {}
-    for i, name in enumerate(given):
-        names[_free((name or f"port_{i}")[:_MAX_NAME], names)] = None
+    for i, port in enumerate(ports):
+        names[_free((port.label.strip() or port.name or f"port_{i}")[:_MAX_NAME], names)] = None
     return list(names)
 
 

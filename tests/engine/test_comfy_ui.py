@@ -359,6 +359,44 @@ def test_a_setting_of_an_inner_node_that_is_shown_outside_is_an_input() -> None:
     assert nodes["3/12/21"]["text"] == "ugly"
 
 
+def test_settings_shown_outside_as_newer_versions_store_them() -> None:
+    draw = {
+        "id": "draw",
+        "name": "Draw",
+        "inputs": [{**port("text", "STRING"), "label": "prompt"}, port("width", "INT")],
+        "outputs": [port("LATENT", "LATENT")],
+        "nodes": [
+            node(
+                3, "KSampler", [port("latent_image", "LATENT", 3)], "LATENT", widgets_values=[5, "randomize", 20, 8, "euler", "normal", 1]
+            ),
+            node(13, "EmptyLatentImage", [port("width", "INT", 2, True)], "LATENT", widgets_values=[64, 64, 1]),
+            node(27, "CLIPTextEncode", [port("text", "STRING", 1, True)], "CONDITIONING", widgets_values=["inner"]),
+        ],
+        "links": [
+            {"id": 1, "origin_id": -10, "origin_slot": 0, "target_id": 27, "target_slot": 0},
+            {"id": 2, "origin_id": -10, "origin_slot": 1, "target_id": 13, "target_slot": 0},
+            {"id": 3, "origin_id": 13, "origin_slot": 0, "target_id": 3, "target_slot": 0},
+            {"id": 4, "origin_id": 3, "origin_slot": 0, "target_id": -20, "target_slot": 0},
+        ],
+    }
+    proxies = [["-1", "text"], ["-1", "width"], ["3", "seed"], ["3", "control_after_generate"]]
+
+    def read(values: list[Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        ports = [port("text", "STRING", None, True), port("width", "INT", None, True)]
+        outer = node(5, "draw", ports, "LATENT", properties={"proxyWidgets": proxies}, widgets_values=values)
+        document, warnings = convert_ui(file([outer], [], definitions={"subgraphs": [draw]}))
+        assert list(document.subgraphs["draw"].inputs) == ["prompt", "width", "seed"], "called as people call them"
+        return document.nodes["5"].inputs, warnings
+
+    assert read(["a cat", 128, 7, "fixed"]) == ({"prompt": "a cat", "width": 128, "seed": 7}, ())
+    assert read(["a cat", 128, None, None]) == ({"prompt": "a cat", "width": 128}, ())
+    assert read(["a cat", 128, 7]) == ({"prompt": "a cat", "width": 128, "seed": 7}, ()), "without what becomes of the seed"
+    assert read([]) == ({}, ())
+    values, warnings = read(["a cat", 128, 7, "fixed", "more", "and more"])
+    assert values == {}, "a guess could set the wrong ones"
+    assert "6 values are stored for the 3 settings" in warnings[0]
+
+
 def test_a_bypassed_subgraph_hands_on_by_type() -> None:
     blur = {
         "id": "blur",
