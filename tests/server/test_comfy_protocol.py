@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from PIL import Image
 from test_comfy_submission import BODY
 
+from nodegraph.server.safety.body import IN_A_THREAD
 from tests.server.conftest import Process
 
 PACK = Path(__file__).parent / "packs" / "talk"
@@ -470,6 +471,28 @@ def test_the_queue_lists_what_runs_and_what_waits_in_order(address: str) -> None
         assert await client.get(f"/history/{second}") == {}
         assert await client.post(f"/api/jobs/{running}/cancel") == (200, {"cancelled": True})
         await client.finished(running)
+
+    play(address, scene)
+
+
+def test_large_prompts_run_although_a_faulty_one_came_before(address: str) -> None:
+    """A large workflow is told to the worker before it is checked, so that both look at it at once."""
+    count = 2500
+
+    def chain(first: Any) -> Prompt:
+        nodes = {str(i): node("StringConcatenate", string_a=[str(i - 1), 0], string_b="x" * 40, delimiter="") for i in range(1, count)}
+        return {"0": node("PrimitiveString", value=first), **nodes, "end": node("PreviewAny", source=[str(count - 1), 0])}
+
+    async def scene(client: Client) -> None:
+        faulty = chain("a")
+        faulty["7"]["inputs"]["string_a"] = ["nowhere", 0]
+        assert len(json.dumps(faulty)) > IN_A_THREAD
+        status, body = await client.post("/prompt", {"prompt": faulty})
+        assert (status, list(body["node_errors"])) == (400, ["7"])
+        for first in ("b", "c"):
+            done = await client.finished(await client.submit(chain(first)))
+            assert done["status"]["status_str"] == "success"
+            assert done["outputs"]["end"]["text"][0].startswith(first + "xxx")
 
     play(address, scene)
 

@@ -48,7 +48,7 @@ class Gzipped:
             etag, data = self._kept.pop(path, ("", b""))
             if etag != opened.etag:
                 opened.stream.seek(0)
-                data = gzip.compress(opened.stream.read(opened.size), mtime=0)
+                data = gzip.compress(opened.stream.read(opened.size), 6, mtime=0)
             self._kept[path] = (opened.etag, data)
             while sum(len(kept) for _, kept in self._kept.values()) > self._room:
                 self._kept.popitem(last=False)
