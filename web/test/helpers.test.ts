@@ -61,6 +61,25 @@ describe('the palette', () => {
   it('puts what was used last in front', () => {
     expect(searchNodes(CATALOG, '', null, ['Sum'])[0]!.spec.id).toBe('Sum');
   });
+
+  it('puts what most workflows are made of before what fits as well', () => {
+    const one = { ...CATALOG.spec('Blur')!, id: 'Aaa', title: 'Aaa' };
+    const usual = { ...CATALOG.spec('Save')!, id: 'SaveImage', title: 'Save Image' };
+    const catalog = CATALOG.with({ Aaa: one, SaveImage: usual });
+    expect(searchNodes(catalog, '', { side: 'output', type: catalog.parse('image') })[0]!.spec.id).toBe('SaveImage');
+    const sampler = { ...one, id: 'KSampler', title: 'KSampler' };
+    const dataset = { ...one, id: 'SampleDataset', title: 'Sample Dataset' };
+    expect(searchNodes(CATALOG.with({ a: sampler, b: dataset }), 'sampl', null)[0]!.spec.id).toBe('KSampler');
+  });
+
+  it('shows all by category if nothing is asked, what was used lately first', () => {
+    const all = searchNodes(CATALOG, '', null, ['Sum']);
+    expect(all).toHaveLength(Object.keys(CATALOG.specs).length);
+    expect(all[0]!.group).toBe('used lately');
+    const groups = all.map((one) => one.group).filter((group, i, list) => group !== list[i - 1]);
+    expect(new Set(groups).size).toBe(groups.length);
+    expect(groups.indexOf('loaders')).toBeLessThan(groups.indexOf('image'));
+  });
 });
 
 describe('geometry', () => {

@@ -66,9 +66,26 @@ function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
+/** What most workflows are made of: of many that fit, these are meant most often. */
+const USUAL: ReadonlySet<string> = new Set([
+  'LoadCheckpoint',
+  'LoadLoRA',
+  'CLIPEncode',
+  'EmptyLatent',
+  'KSampler',
+  'VAEDecode',
+  'VAEEncode',
+  'ApplyControlNet',
+  'LoadImage',
+  'PreviewImage',
+  'SaveImage',
+  'LoadUpscaler',
+  'UpscaleImage',
+]);
+
 function bonus(spec: NodeSpec, recent: readonly string[]): number {
   const place = recent.indexOf(spec.id);
-  return (place >= 0 ? Math.max(1, 6 - place) : 0) - (spec.status === 'deprecated' ? 20 : 0);
+  return (place >= 0 ? Math.max(1, 6 - place) : 0) + (USUAL.has(spec.id) ? 16 : 0) - (spec.status === 'deprecated' ? 20 : 0);
 }
 
 /** How many links more a node needs before it can run: of two that fit, the one that is ready sooner goes first. */
@@ -100,12 +117,17 @@ function scoreOf(spec: NodeSpec, word: string): number {
   const id = spec.id.toLowerCase();
   if (title === word || id === word) return 100;
   if (title.startsWith(word) || id.startsWith(word)) return 60;
-  if (title.split(/[\s_/]+/).some((part) => part.startsWith(word))) return 45;
+  if ([...title.split(/[\s_/]+/), ...partsOf(spec.id)].some((part) => part.startsWith(word))) return 45;
   if (initials(spec.title) === word) return 40;
   if (title.includes(word) || id.includes(word)) return 30;
   if (spec.category.toLowerCase().includes(word)) return 16;
   if (isSubsequence(word, id)) return 8;
   return spec.description.toLowerCase().includes(word) ? 4 : 0;
+}
+
+/** `ksampler` of `KSampler`, and `sampler`. */
+function partsOf(id: string): string[] {
+  return id.split(/(?=[A-Z][a-z])|[\s_/]+/).map((part) => part.toLowerCase());
 }
 
 function initials(title: string): string {
