@@ -6,6 +6,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import Open
 from tests.browser.editor import Editor
+from tests.browser.graphs import json_file, node, workflow
 from tests.browser.served import Served
 
 
@@ -88,3 +89,17 @@ def test_the_palette_stays_in_the_window(editor: Editor) -> None:
     assert box is not None
     assert box["x"] + box["width"] <= 1000
     assert box["y"] + box["height"] <= 500
+
+
+def test_a_number_is_changed_and_run_from_its_field(editor: Editor) -> None:
+    editor.drop(json_file(workflow({"show": node("gate/Show", {"value": 7}, title="show")})))
+    field = editor.node("show").get_by_role("spinbutton", name="value")
+    field.press("ArrowUp")
+    editor.press("Control+Enter")
+    expect(editor.node("show")).to_contain_text("it is 8")
+    field.press("Enter")
+    typed = editor.node("show").get_by_role("textbox", name="value")
+    expect(typed).to_be_focused()
+    typed.fill("6 * 7")
+    editor.press("Control+Enter")
+    expect(editor.node("show")).to_contain_text("it is 42")

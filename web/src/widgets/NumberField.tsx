@@ -59,6 +59,7 @@ export function NumberField({ label, spec, value, fault, onChange }: Props): Rea
     drag.current = null;
   };
   const onKey = (event: KeyboardEvent): void => {
+    if (isRun(event)) return;
     const by = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1 }[event.key];
     if (by !== undefined) onChange(nearest(spec, now + by * step * (event.shiftKey ? 10 : 1)));
     else if (event.key === 'Enter' || event.key === 'F2') setText(value === null ? '' : String(value));
@@ -80,7 +81,7 @@ export function NumberField({ label, spec, value, fault, onChange }: Props): Rea
         onChange={(event) => setText(event.target.value)}
         onBlur={finish}
         onKeyDown={(event) => {
-          event.stopPropagation();
+          if (!isRun(event)) event.stopPropagation();
           back.current = event.key === 'Enter' || event.key === 'Escape';
           if (event.key === 'Enter') finish();
           if (event.key === 'Escape') setText(null);
@@ -111,6 +112,11 @@ export function NumberField({ label, spec, value, fault, onChange }: Props): Rea
       <span className="field-value">{value === null ? 'auto' : shown(value)}</span>
     </div>
   );
+}
+
+/** The keys that run the workflow do so from everywhere. */
+function isRun(event: KeyboardEvent): boolean {
+  return event.key === 'Enter' && (event.ctrlKey || event.metaKey);
 }
 
 function shown(value: number): string {
