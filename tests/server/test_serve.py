@@ -20,7 +20,7 @@ import pytest
 from tests.server.conftest import Process
 
 Start = Callable[..., Process]
-HEAVY = ("torch", "numpy", "PIL", "pydantic", "safetensors", "tokenizers", "networkx", "scipy")
+HEAVY = ("_ssl", "torch", "numpy", "PIL", "pydantic", "safetensors", "tokenizers", "networkx", "scipy")
 
 
 def get(address: str, path: str, **headers: str) -> tuple[int, Any]:
