@@ -43,11 +43,19 @@ def convert_ui(data: Any) -> Converted:
     root = Frame(file.root)
     canvas = reading.level(root, warnings)
     problems += canvas.problems
-    layout, groups = arrange(canvas.frames, canvas.nodes)
+    layout, groups = _looks(canvas)
     if problems:
         raise Problems(problems)
     meta = {"requires": reading.needs.to_json()} if reading.needs.any() else {}
     return Converted(Document(canvas.nodes, layout, meta, {"groups": groups}, subgraphs), warnings.all())
+
+
+def _looks(level: Level) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Layout by node, with what becomes of seeds, and the groups."""
+    layout, groups = arrange(level.frames, level.nodes)
+    for id, after in level.after.items():
+        layout[id] = {**layout.get(id, {}), "after": after}
+    return layout, groups
 
 
 def _name_definitions(kept: Iterable[Kept]) -> None:
@@ -80,7 +88,7 @@ class _Reading:
         self.problems += (_told_in(one, fault) for fault in level.problems)
         one.given = set(level.results)
         one.kinds = {place: fed.kind for place, fed in level.fed.items() if fed.kind is not None}
-        layout, groups = arrange(level.frames, level.nodes)
+        layout, groups = _looks(level)
         layout[one.inlet], layout[one.outlet] = borders(root, level.nodes)
         outer = {one.outputs[slot]: value for slot, value in level.results.items()}
         nodes = {one.inlet: NodeEntry(INLET), **level.nodes, one.outlet: NodeEntry(OUTLET, outer)}

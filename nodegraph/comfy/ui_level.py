@@ -11,8 +11,8 @@ from nodegraph.comfy.constants import as_text, coerce, describe, other_place
 from nodegraph.comfy.converted import Warnings
 from nodegraph.comfy.ui_expand import VIRTUAL, Constant, Frame, Inlet, Origin, Tracer, only_way, output_of, running, settings_of, types_fit
 from nodegraph.comfy.ui_file import BYPASSED, MUTED, Port, UiFile, UiNode
-from nodegraph.comfy.ui_subgraphs import Kept
-from nodegraph.comfy.ui_widgets import first_value, widget_values
+from nodegraph.comfy.ui_subgraphs import CONTROL, Kept, proxies_of
+from nodegraph.comfy.ui_widgets import SEEDS, after_run_of, after_runs, first_value, widget_values
 from nodegraph.document import INSTANCE, Link, NodeEntry
 from nodegraph.errors import NodegraphError, NotConvertible, shorten
 
@@ -62,7 +62,10 @@ class _End(NamedTuple):
 
 
 class Level:
-    """nodes: by id; of a subgraph also, by place, what its inputs set first (`fed`) and what its outputs come from (`results`)."""
+    """nodes: by id; of a subgraph also, by place, what its inputs set first (`fed`) and what its outputs come from (`results`).
+
+    after: by node and input, what becomes of seeds after each run
+    """
 
     def __init__(self, frames: list[Frame], file: UiFile, kept: Mapping[str, Kept], needs: Needs, warnings: Warnings) -> None:
         self.frames = frames
@@ -74,6 +77,7 @@ class Level:
         self.problems: list[NodegraphError] = []
         self.nodes: dict[str, NodeEntry] = {}
         self.fed: dict[int, Fed] = {}
+        self.after: dict[str, dict[str, str]] = {}
         for frame, node in running(self.frames):
             self._add(frame, node)
         self.results = dict(self._results(frames[0]))
@@ -114,6 +118,8 @@ class Level:
         if mode == "bypassed" and alias is None:
             mode = "muted"  # a bypassed node must be of a known type; wires lead past this one
         inputs = {**(alias.fixed if alias is not None else {}), **self._inputs(id, frame, node, alias)}
+        if alias is not None and (after := after_runs(node, alias)):
+            self.after[id] = after
         self.nodes[id] = NodeEntry(alias.ours if alias is not None else node.type, inputs, title=node.title, mode=mode)
 
     def _warn_of_legacy(self, id: str, node: UiNode) -> None:
@@ -135,6 +141,8 @@ class Level:
             for place, value in sorted(values.items())
             if value is not None
         }
+        if after := dict(self._after(node, kept)):
+            self.after[id] = after
         title = node.title if node.title != kept.graph.name else ""
         mode = "muted" if frame.off else _MODES.get(node.mode, "active")
         self.nodes[id] = NodeEntry(INSTANCE + kept.id, inputs, title=title, mode=mode)
@@ -148,6 +156,14 @@ class Level:
             if value is not None:
                 found[place] = value
         return found
+
+    def _after(self, node: UiNode, kept: Kept) -> Iterator[tuple[str, str]]:
+        """What becomes of seeds that are shown outside."""
+        for (inner, name), word in zip(proxies_of(node), node.widgets if isinstance(node.widgets, list) else (), strict=False):
+            after = after_run_of(word) if name == CONTROL else None
+            for seed in SEEDS if after is not None else ():
+                if (inner, seed) in kept.promoted and after is not None:
+                    yield kept.inputs[kept.promoted[inner, seed]], after
 
     # ------------------------------------------------------------------------------------------ values
 

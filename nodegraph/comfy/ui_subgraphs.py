@@ -22,6 +22,8 @@ from nodegraph.subgraphs import MAX_DEPTH
 
 SET_NODES: Final = frozenset({"SetNode", "easy setNode"})
 GET_NODES: Final = frozenset({"GetNode", "easy getNode"})
+CONTROL: Final = "control_after_generate"
+"""the widget beside a seed that says what becomes of it after a run"""
 _MAX_FETCHED: Final = 300
 _MAX_NAME: Final = 200
 
@@ -115,7 +117,7 @@ def proxies_of(node: UiNode) -> Iterator[tuple[str, str]]:
 
 def is_setting(widget: str) -> bool:
     """Whether a shown widget is one: what becomes of a seed, and pictures that are shown outside, are none."""
-    return bool(widget) and widget != "control_after_generate" and not widget.startswith("$$")
+    return bool(widget) and widget != CONTROL and not widget.startswith("$$")
 
 
 def _kept(graph: UiGraph, shown: Iterable[tuple[str, str]], known: Mapping[str, Kept], warnings: Warnings) -> Kept:

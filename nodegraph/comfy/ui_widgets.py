@@ -16,7 +16,7 @@ from nodegraph.comfy.ui_file import UiNode
 from nodegraph.errors import shorten
 
 CONTROL_WORDS: Final = frozenset({"fixed", "increment", "decrement", "randomize", "increment-wrap"})
-_SEEDS: Final = frozenset({"seed", "noise_seed"})
+SEEDS: Final = frozenset({"seed", "noise_seed"})
 _NOT_INPUTS: Final = frozenset({"control_after_generate", "control_filter_list", "upload", "audioUI", "videopreview", ""})
 
 
@@ -30,6 +30,36 @@ def widget_values(id: str, node: UiNode, alias: Alias | None, warnings: Warnings
     if not node.widgets:
         return {}
     return _of_alias(id, node, alias, warnings) if alias is not None else _of_unknown(id, node, warnings)
+
+
+_AFTER: Final = {"randomize": "random", "increment": "increment"}
+
+
+def after_runs(node: UiNode, alias: Alias) -> dict[str, str]:
+    """What becomes of a node's seeds after each run, by our names and in the editor's words; of those that stay as they are nothing."""
+    seeds = [entry for entry in alias.inputs if entry.follows == "control"]
+    if node.named is not None or isinstance(node.widgets, dict):
+        values = node.named if node.named is not None else node.widgets
+        words = {seeds[0].ours: values.get("control_after_generate")} if seeds else {}
+    else:
+        words = dict(_controls(alias, _without_holes(node.widgets or [], 0)))
+    return {name: after for name, word in words.items() if (after := after_run_of(word)) is not None}
+
+
+def _controls(alias: Alias, values: list[Any]) -> Iterator[tuple[str, Any]]:
+    at = 0
+    for entry in alias.inputs:
+        if entry.kind == "link":
+            continue
+        at += 1
+        if at < len(values) and _is_extra(entry.follows, values[at]):
+            if entry.follows == "control":
+                yield entry.ours, values[at]
+            at += 1
+
+
+def after_run_of(word: Any) -> str | None:
+    return _AFTER.get(word) if isinstance(word, str) else None
 
 
 def first_value(node: UiNode) -> Any:
@@ -136,7 +166,7 @@ def _line_up(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any] | No
             return None
         found[name] = values[at]
         at += 1
-        if at < len(values) and (name in _SEEDS or type(found[name]) is int) and _is_extra("control", values[at]):
+        if at < len(values) and (name in SEEDS or type(found[name]) is int) and _is_extra("control", values[at]):
             at += 1
     if at != len(values) or not names:
         return None

@@ -397,6 +397,22 @@ def test_settings_shown_outside_as_newer_versions_store_them() -> None:
     assert "6 values are stored for the 3 settings" in warnings[0]
 
 
+def test_what_becomes_of_seeds_after_a_run_is_kept_for_the_editor() -> None:
+    def after(**more: Any) -> Any:
+        return from_ui(file([node(1, "KSampler", [], "LATENT", **more)], [])).layout.get("1", {}).get("after")
+
+    assert after(widgets_values=[5, "randomize", 20, 8, "euler", "normal", 1]) == {"seed": "random"}
+    assert after(widgets_values=[5, "increment", 20, 8, "euler", "normal", 1]) == {"seed": "increment"}
+    assert after(widgets_values=[5, "fixed", 20, 8, "euler", "normal", 1]) is None
+    assert after(widgets_values=[5, 20, 8, "euler", "normal", 1]) is None
+    assert after(widgets_values_named={"seed": 5, "control_after_generate": "randomize", "steps": 20}) == {"seed": "random"}
+    definition = {"id": "draw", "name": "Draw", "nodes": [node(3, "KSampler", [], "LATENT", widgets_values=[5, "fixed"])], "links": []}
+    proxies = {"proxyWidgets": [["3", "seed"], ["3", "control_after_generate"]]}
+    outer = node(1, "draw", [], "", properties=proxies, widgets_values=[7, "randomize"])
+    document = from_ui(file([outer], [], definitions={"subgraphs": [definition]}))
+    assert document.layout["1"]["after"] == {"seed": "random"}
+
+
 def test_a_bypassed_subgraph_hands_on_by_type() -> None:
     blur = {
         "id": "blur",
