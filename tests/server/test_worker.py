@@ -165,6 +165,21 @@ def test_no_previews_are_made_if_nobody_looks(tmp_path: Path) -> None:
     asyncio.run(work())
 
 
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8, 20, 100])
+def test_a_worker_can_be_stopped_at_any_moment_of_its_start(tmp_path: Path, turns: int) -> None:
+    """turns: of the event loop, after which it is stopped. Its process may not be there yet."""
+
+    async def work() -> None:
+        worker = WorkerProcess(trouble_settings(tmp_path), preload=False)
+        await worker.start()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE / 3):
+            await worker.stop()
+
+    asyncio.run(work())
+
+
 def test_events_arrive_within_fifty_milliseconds(tmp_path: Path) -> None:
     """Each progress says when it was emitted by the clock that both processes share: the traced start of the node, plus its step."""
     delays: list[float] = []

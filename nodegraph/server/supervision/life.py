@@ -115,6 +115,8 @@ class Life:
             descriptors = [self._board.descriptor] if self._board is not None else []
             self._process = process = await start_process(*descriptors)
             self.pid = process.pid
+            if self._verdict is not None:
+                self._kill_all()  # it was to end before it was there
             self.send({"kind": "hello", **self._hello, "board": descriptors[0] if descriptors else None})
             await self._attend(process)
             reason = self._reason(process.returncode, before)
