@@ -20,6 +20,20 @@ HOSTILE = (
     "__proto__",
 )
 
+KEPT = """() => new Promise(resolve => {
+  const look = () => {
+    indexedDB.open('nodegraph').onsuccess = event => {
+      const database = event.target.result;
+      database.transaction('drafts').objectStore('drafts').count().onsuccess = found => {
+        database.close();
+        found.target.result > 0 ? resolve() : requestAnimationFrame(look);
+      };
+    };
+  };
+  look();
+})"""
+"""Resolves when a draft is in the browser."""
+
 
 def hostile() -> dict[str, Any]:
     nodes: dict[str, Any] = {}
@@ -95,13 +109,35 @@ def test_what_cannot_be_opened_is_told_and_nothing_is_lost(editor: Editor) -> No
     expect(editor.nodes).to_have_count(1)
 
 
-def test_a_file_of_fifty_megabytes_opens_and_comes_back_whole(editor: Editor) -> None:
+def huge() -> dict[str, Any]:
+    """50 MB."""
     data = workflow({"note": node("Note", {"text": "a" * 2**20}), "latent": node("EmptyLatent", {})}, "Large")
     data["meta"]["ballast"] = ["b" * 2**20] * 49
+    return data
+
+
+def test_a_file_of_fifty_megabytes_opens_and_comes_back_whole(editor: Editor) -> None:
     editor.allow("status of 413")
-    editor.drop(json_file(data))
+    editor.drop(json_file(huge()))
     expect(editor.nodes).to_have_count(2)
     assert len(editor.document()["meta"]["ballast"]) == 49
+
+
+def test_an_edit_of_fifty_megabytes_is_there_after_the_page_is_loaded_anew_at_once(editor: Editor) -> None:
+    editor.allow("status of 413")
+    editor.drop(json_file(huge()))
+    expect(editor.nodes).to_have_count(2)
+    expect(editor.notices.filter(has_text="too large for the server")).to_be_visible()
+    editor.page.evaluate(KEPT)
+    editor.add("Empty Image", (700, 700))
+    editor.reload()
+    expect(editor.nodes).to_have_count(3)
+    editor.set(editor.node("Empty Image"), "width", 48)
+    editor.reload()
+    expect(editor.node("Empty Image").get_by_role("spinbutton", name="width")).to_contain_text("48")
+    found = editor.document()
+    assert len(found["meta"]["ballast"]) == 49
+    assert len(found["nodes"]["note"]["inputs"]["text"]) == 2**20
 
 
 @pytest.mark.parametrize("strange", [{"nodegraph": 1, "nodes": {"1": {"type": "EmptyLatent", "inputs": {"width": -5, "height": "tall"}}}}])

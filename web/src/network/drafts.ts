@@ -1,8 +1,10 @@
-/** What is open, kept in this browser, so that neither a crash here nor one of the server loses an edit. */
+/**
+ * What is open, kept in this browser, so that neither a crash here nor one of the server loses an edit. A large workflow is written
+ * once, and after that only what changed since: its text would take seconds, in which nobody could work.
+ */
 
-export interface Draft {
+interface Known {
   readonly id: string;
-  readonly text: string;
   /** under which name it is saved on the server, and what was seen there last */
   readonly name: string | null;
   readonly etag: string | null;
@@ -10,7 +12,23 @@ export interface Draft {
   readonly order: number;
 }
 
+/** A whole workflow, as text. */
+export interface Whole extends Known {
+  readonly text: string;
+}
+
+/** What changed since the text was written that is kept. */
+export interface Since extends Known {
+  readonly patch: string;
+}
+
+export interface Draft extends Whole {
+  readonly patch?: string;
+}
+
 const STORE = 'drafts';
+/** behind the id of the draft: the key of what changed since */
+const SINCE = '+';
 
 /** Stays open, so that a draft is written without waiting. */
 let opened: IDBDatabase | null = null;
@@ -36,22 +54,46 @@ function done<T>(request: IDBRequest<T>): Promise<T> {
   });
 }
 
-async function withStore<T>(mode: IDBTransactionMode, work: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
+/** Returns when it is written. */
+async function write(work: (store: IDBObjectStore) => void): Promise<void> {
   const database = opened ?? (await open());
-  return done(work(database.transaction(STORE, mode).objectStore(STORE)));
+  return new Promise((resolve, reject) => {
+    const transaction = database.transaction(STORE, 'readwrite');
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () => reject(transaction.error);
+    work(transaction.objectStore(STORE));
+    transaction.commit();
+  });
 }
 
 export const drafts = {
-  all: async (): Promise<readonly Draft[]> =>
-    (await withStore<Draft[]>('readonly', (store) => store.getAll())).sort((a, b) => a.order - b.order),
-  put: async (draft: Draft): Promise<void> => void (await withStore('readwrite', (store) => store.put(draft))),
-  delete: (id: string): Promise<undefined> => withStore('readwrite', (store) => store.delete(id)),
+  all: async (): Promise<readonly Draft[]> => {
+    const database = opened ?? (await open());
+    return draftsOf(await done<(Whole | Since)[]>(database.transaction(STORE).objectStore(STORE).getAll()));
+  },
+  put: (draft: Whole | Since): Promise<void> =>
+    write((store) => {
+      if ('text' in draft) store.delete(draft.id + SINCE);
+      store.put('text' in draft ? draft : { ...draft, id: draft.id + SINCE });
+    }),
+  delete: (id: string): Promise<void> =>
+    write((store) => {
+      store.delete(id);
+      store.delete(id + SINCE);
+    }),
 };
+
+/** Texts, each with what changed since. */
+function draftsOf(found: readonly (Whole | Since)[]): Draft[] {
+  const since = new Map(found.filter((one): one is Since => 'patch' in one).map((one) => [one.id, one]));
+  const whole = found.filter((one): one is Whole => 'text' in one);
+  return whole.map((one) => ({ ...one, ...since.get(one.id + SINCE), id: one.id })).sort((a, b) => a.order - b.order);
+}
 
 const LEFT = 'left';
 
 /** What this window had not written yet when it is left, for itself when it is loaded anew: the database takes nothing any more then. */
-export function leave(unwritten: readonly Draft[]): void {
+export function leave(unwritten: readonly (Whole | Since)[]): void {
   try {
     if (unwritten.length > 0) sessionStorage.setItem(LEFT, JSON.stringify(unwritten));
   } catch {
@@ -59,11 +101,15 @@ export function leave(unwritten: readonly Draft[]): void {
   }
 }
 
-/** What this window left, which is then gone. */
-export function takeLeft(): readonly Draft[] {
+/** What was written, with what this window left in its place, which is then gone. */
+export function withLeft(written: readonly Draft[]): readonly Draft[] {
   const text = sessionStorage.getItem(LEFT);
   sessionStorage.removeItem(LEFT);
-  return text === null ? [] : JSON.parse(text);
+  const left: (Whole | Since)[] = text === null ? [] : JSON.parse(text);
+  const whole = left.filter((one): one is Whole => 'text' in one);
+  const kept = written.filter((draft) => !whole.some((one) => one.id === draft.id));
+  const since = new Map(left.filter((one): one is Since => 'patch' in one).map((one) => [one.id, one]));
+  return [...kept.map((draft) => ({ ...draft, ...since.get(draft.id) })), ...whole].sort((a, b) => a.order - b.order);
 }
 
 const LEAVING_MILLISECONDS = 2000;

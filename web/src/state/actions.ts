@@ -5,28 +5,23 @@ import { Catalog } from '../document/catalog';
 import type { Edit } from '../document/change';
 import { demandOf } from '../document/demand';
 import { setInput } from '../document/edits/links';
-import { get, type Json, parseJson } from '../document/json';
-import { asLink, checkDocument, type Doc, titleOf, viewOf, writeDocument } from '../document/model';
+import { get, type Json } from '../document/json';
+import { asLink, type Doc, titleOf, viewOf } from '../document/model';
 import { catalogAt } from '../document/subgraphs';
 import { ApiError, api } from '../network/api';
-import { claim, type Draft, drafts, leave, release, takeLeft } from '../network/drafts';
 import type { ErrorJson } from '../wire';
+import { keepDrafts, restoreDrafts } from './drafting';
 import {
-  activate,
   change,
   currentCatalog,
   currentDoc,
   currentWhole,
   type EditorState,
   freshId,
-  isDirty,
-  isUntouched,
   newTab,
-  openTab,
   perform,
   setCatalog,
   show,
-  type Tab,
   tabOf,
   tell,
   useEditor,
@@ -76,99 +71,23 @@ async function loadCatalog(): Promise<void> {
   }
 }
 
-// ------------------------------------------------------------------------------------------------ drafts
-
-async function restoreDrafts(): Promise<void> {
-  const left = takeLeft();
-  const written = await drafts.all().catch(() => []);
-  const found = [...written.filter((draft) => !left.some((other) => other.id === draft.id)), ...left].sort((a, b) => a.order - b.order);
-  const mine = (sessionStorage.getItem('drafts') ?? '').split(' ');
-  const claimed = await Promise.all(found.map((draft) => claim(draft.id, mine.includes(draft.id))));
-  for (const draft of found.filter((_, at) => claimed[at])) {
-    const doc = readQuietly(draft.text);
-    if (doc !== null) openTab({ id: draft.id, doc, name: draft.name, etag: draft.etag, saved: draft.dirty ? null : doc });
-  }
-  const last = sessionStorage.getItem('active');
-  if (last !== null && useEditor.getState().tabs.some((tab) => tab.id === last)) activate(last);
-}
-
-function readQuietly(text: string): Doc | null {
-  try {
-    return checkDocument(parseJson(text));
-  } catch {
-    return null;
-  }
-}
-
-const DRAFT_MILLISECONDS = 400;
-
-function isSameDraft(one: Tab, other: Tab): boolean {
-  return one.history.doc === other.history.doc && one.etag === other.etag && one.name === other.name;
-}
-
-/** What is known of the server is noted at once: a page that is left at that moment would not know its name otherwise. */
-function isNewlySaved(tab: Tab, before: readonly Tab[]): boolean {
-  const old = before.find((one) => one.id === tab.id);
-  return old !== undefined && (old.etag !== tab.etag || old.name !== tab.name);
-}
-
-/** Every open workflow that changed is kept in this browser a moment later. */
-function keepDrafts(): void {
-  const kept = new Map<string, Tab>();
-  let told = false;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const write = (): Draft[] => {
-    const { tabs, active } = useEditor.getState();
-    const changed: Draft[] = [];
-    sessionStorage.setItem('active', active);
-    sessionStorage.setItem('drafts', tabs.map((tab) => tab.id).join(' '));
-    tabs.forEach((tab, order) => {
-      const before = kept.get(tab.id);
-      if (isUntouched(tab) || (before !== undefined && isSameDraft(before, tab))) return;
-      if (before === undefined) void claim(tab.id);
-      kept.set(tab.id, tab);
-      const draft = { id: tab.id, text: writeDocument(tab.history.doc, 0), name: tab.name, etag: tab.etag, dirty: isDirty(tab), order };
-      changed.push(draft);
-      drafts.put(draft).catch(() => {
-        if (!told) tell('This browser keeps no drafts: save on the server.', 'error');
-        told = true;
-      });
-    });
-    for (const id of [...kept.keys()].filter((id) => !tabs.some((tab) => tab.id === id))) {
-      kept.delete(id);
-      void drafts.delete(id).catch(() => undefined);
-    }
-    return changed;
-  };
-  const soon = (): void => {
-    timer ??= setTimeout(() => {
-      timer = undefined;
-      write();
-    }, DRAFT_MILLISECONDS);
-  };
-  useEditor.subscribe((now, before) => {
-    if (now.tabs !== before.tabs && now.tabs.some((tab) => isNewlySaved(tab, before.tabs))) write();
-    else if (now.tabs !== before.tabs || now.active !== before.active) soon();
-  });
-  addEventListener('pagehide', () => {
-    leave(write());
-    release();
-  });
-  soon();
-}
-
 // ------------------------------------------------------------------------------------------------ checking
 
 const CHECK_MILLISECONDS = 600;
+const TOO_LARGE = 413;
 
 /** The server's judgement of the workflow in front, a moment after each edit. */
 function keepChecking(): void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let running = new AbortController();
+  /** tabs whose workflow the server does not take: sending it again after each edit would keep the editor busy for nothing */
+  const refused = new Set<string>();
   const check = async (): Promise<void> => {
     running.abort();
     running = new AbortController();
+    const { active } = useEditor.getState();
     const doc = currentWhole();
+    if (refused.has(active)) return;
     if (Object.keys(doc.nodes).length === 0) {
       change({ problems: [] });
       return;
@@ -177,7 +96,10 @@ function keepChecking(): void {
       const verdict = await api.check(doc, running.signal);
       if (currentWhole() === doc) change({ problems: [...verdict.problems, ...verdict.left_out], online: true });
     } catch (error) {
-      if ((error as Error).name !== 'AbortError' && !(error instanceof ApiError)) change({ online: false });
+      if (error instanceof ApiError && error.status === TOO_LARGE) {
+        refused.add(active);
+        tell('This workflow is too large for the server to check, run or save; it can be edited and downloaded.', 'error');
+      } else if ((error as Error).name !== 'AbortError' && !(error instanceof ApiError)) change({ online: false });
     }
   };
   const soon = (): void => {
