@@ -384,6 +384,20 @@ def test_another_editor(settings: ServeSettings, tmp_path: Path) -> None:
     with_server(replace(settings, editor=built), work)
 
 
+def test_an_address_that_only_takes_a_change_says_so_to_a_reader(settings: ServeSettings, tmp_path: Path) -> None:
+    built = tmp_path / "built"
+    built.mkdir()
+    (built / "index.html").write_text("<title>mine</title>")
+
+    async def work(server: Live) -> None:
+        for path in ("/upload/image", "/api/upload/mask"):
+            answer = await server.get(path)
+            assert (answer.status, answer.headers["Allow"], answer.error["error"]) == (405, "POST", "MethodNotAllowed")
+        assert (await server.get("/upload/nothing")).status == 404
+
+    with_server(replace(settings, editor=built), work)
+
+
 def test_files_of_the_editor_are_sent_compressed_to_those_who_take_it(settings: ServeSettings, tmp_path: Path) -> None:
     built = tmp_path / "built"
     (built / "assets").mkdir(parents=True)

@@ -13,6 +13,7 @@ from typing import Final
 from aiohttp import web
 
 from nodegraph import __version__
+from nodegraph.errors import FileMissing
 from nodegraph.server import keys
 from nodegraph.server.home.gzipped import Gzipped
 from nodegraph.server.safety import guard
@@ -76,11 +77,27 @@ class EditorFiles:
         name = request.match_info["file"]
         folder = editor_folder(request.app[keys.CONFIG])
         if folder is None and name != "home.css":
+            await refuse_wrong_method(request)
             raise web.HTTPNotFound
         root = OWN if folder is None else folder
-        opened = await asyncio.to_thread(open_inside, root, name)
+        try:
+            opened = await asyncio.to_thread(open_inside, root, name)
+        except FileMissing:
+            await refuse_wrong_method(request)
+            raise
         headers = {**headers_for(opened.name, opened.head, "code"), "Cache-Control": _lifetime(name)}
         return await self._gzipped.send(request, root / name, opened, headers)
+
+
+async def refuse_wrong_method(request: web.Request) -> None:
+    """Raises HTTPMethodNotAllowed if there is something at this address that is not to be read."""
+    others: set[str] = set()
+    for resource in request.app.router.resources():
+        _, allowed = await resource.resolve(request)
+        others |= allowed
+    others -= {"GET", "HEAD"}
+    if others:
+        raise web.HTTPMethodNotAllowed(request.method, others)
 
 
 def _lifetime(name: str) -> str:
