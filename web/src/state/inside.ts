@@ -9,6 +9,7 @@ import {
   type Side,
   unpack,
 } from '../document/edits/subgraphs';
+import { enclosedBy } from '../document/enclosed';
 import type { Box } from '../document/geometry';
 import { get } from '../document/json';
 import { type Doc, definitionOf, INLET, type NodeEntry, OUTLET, viewOf } from '../document/model';
@@ -119,9 +120,17 @@ export function makeOfSelected(boxes: Readonly<Record<string, Box>>): void {
   }
   let made: string | null = null;
   perform('Make a subgraph', (edit) => {
-    made = makeSubgraph(edit, ids, currentCatalog(), boxes, ids.length === 1 ? nameOf(doc, doc.nodes[ids[0]!], ids[0]!) : 'Subgraph');
+    made = makeSubgraph(edit, ids, currentCatalog(), boxes, nameFor(doc, ids, boxes));
   });
   if (made !== null) select([made]);
+}
+
+/** The name of the only node, else of the frame around them. */
+function nameFor(doc: Doc, ids: readonly string[], boxes: Readonly<Record<string, Box>>): string {
+  if (ids.length === 1) return nameOf(doc, doc.nodes[ids[0]!], ids[0]!);
+  const { groups } = enclosedBy(doc, ids, boxes);
+  const title = groups.length === 1 ? doc.groups[groups[0]!]!.title : undefined;
+  return title && title !== 'Group' ? title : 'Subgraph';
 }
 
 function selectedInstances(): string[] {

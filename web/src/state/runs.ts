@@ -71,7 +71,7 @@ function kept(id: string, node: NodeRun): [string, NodeRun][] {
 
 export function failRun(tab: string, error: ErrorJson): void {
   const state = useRuns.getState().byTab[tab];
-  if (state !== undefined) put({ ...state, status: 'failed', error });
+  if (state !== undefined) put({ ...state, status: 'failed', error, nodes: settled(state.nodes) });
 }
 
 export function put(state: RunState): void {

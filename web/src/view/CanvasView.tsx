@@ -1,5 +1,14 @@
 /** The canvas: nodes, links, groups, minimap; gestures are handed on to `gestures/`. */
-import { Background, BackgroundVariant, ReactFlow, SelectionMode, useReactFlow, useStore, useStoreApi } from '@xyflow/react';
+import {
+  Background,
+  BackgroundVariant,
+  type FitViewOptions,
+  ReactFlow,
+  SelectionMode,
+  useReactFlow,
+  useStore,
+  useStoreApi,
+} from '@xyflow/react';
 import { type ReactElement, type MouseEvent as ReactMouseEvent, useEffect, useMemo, useRef, useState } from 'react';
 import { distanceOf, isFar } from '../document/distance';
 import type { Point } from '../document/model';
@@ -32,6 +41,12 @@ import { GroupView } from './GroupView';
 import { LinkView } from './LinkView';
 import { NodeView } from './NodeView';
 import { reveal, targetOf, useLongPress } from './pointing';
+
+/** Inside a subgraph the upper edge is covered by where one is. */
+function roomAround(): NonNullable<FitViewOptions['padding']> {
+  const covered = Math.min(document.querySelector('.level')?.clientHeight ?? 0, innerHeight * 0.4);
+  return covered === 0 ? 0.12 : { x: 0.12, bottom: 0.12, top: `${covered + 32}px` };
+}
 
 const NODE_TYPES = { node: NodeView, group: GroupView };
 const EDGE_TYPES = { link: LinkView };
@@ -95,7 +110,7 @@ export function CanvasView(): ReactElement {
   useEffect(() => {
     // on an empty canvas React Flow would wait for the first node, and move it away from where it was put
     if (latest.current.length === 0) return;
-    const timer = setTimeout(() => void flow.fitView({ padding: 0.12, maxZoom: 1.1, includeHiddenNodes: true }), 30);
+    const timer = setTimeout(() => void flow.fitView({ padding: roomAround(), maxZoom: 1.1, includeHiddenNodes: true }), 30);
     return () => clearTimeout(timer);
   }, [active, prefix, flow]);
 

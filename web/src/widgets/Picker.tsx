@@ -115,6 +115,8 @@ export function Picker({ options, value, anchor, label, onPick, onClose }: Props
         ref={field}
         className={isShort && query === '' ? 'picker-search unseen' : 'picker-search'}
         placeholder="Search"
+        // where fingers do the typing no keyboard is to cover a short list
+        inputMode={isShort ? 'none' : 'search'}
         role="combobox"
         aria-expanded="true"
         aria-controls={list}
