@@ -52,3 +52,16 @@ def test_a_save_that_failed_is_done_when_the_server_is_back(served: Served, open
     editor.press("Enter")
     expect(dialog).to_be_hidden()
     assert len(served.ask("workflows/kept")["workflow"]["nodes"]) == 2
+
+
+def test_an_idle_editor_says_that_the_server_is_gone_and_when_it_is_back(served: Served, open_editor: Open) -> None:
+    served.start()
+    editor = open_editor(served).begin_empty()
+    away = editor.page.get_by_role("status").filter(has_text="The server does not answer")
+    editor.allow(GONE)
+    served.kill()
+    expect(away).to_be_visible()
+    editor.add("empty latent", (400, 350))
+    expect(editor.nodes).to_have_count(1)
+    served.start()
+    expect(away).to_be_hidden()

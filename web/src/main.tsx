@@ -7,6 +7,7 @@ import { attachKeys } from './gestures/keys';
 import { start } from './state/actions';
 import { attachAutorun } from './state/autorun';
 import { startBatches } from './state/batchMemory';
+import { watchConnection } from './state/connection';
 import { freshenTabs, keepThumbnails } from './state/files';
 import { startLastRuns } from './state/lastRuns';
 import { loadMine } from './state/mine';
@@ -26,4 +27,4 @@ createRoot(document.getElementById('root')!).render(
   </StrictMode>,
 );
 keepThumbnails();
-void start().then(freshenTabs).then(loadMine).then(startLastRuns);
+void start().then(watchConnection).then(freshenTabs).then(loadMine).then(startLastRuns);

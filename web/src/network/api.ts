@@ -21,6 +21,7 @@ import type {
   Verdict,
   Versions,
 } from '../wire';
+import { foundLine } from './line';
 
 const BASE = 'api/v1';
 
@@ -56,8 +57,11 @@ export async function call<T>(method: string, path: string, asked: Asked = {}): 
   if (asked.body !== undefined) headers['Content-Type'] = 'application/json';
   const body = asked.blob ?? (asked.body === undefined ? null : writeJson(asked.body));
   const response = await fetch(path, { method, headers, body, signal: asked.signal ?? null }).catch((error: unknown) => {
-    throw (error as Error).name === 'AbortError' ? error : new Unreachable();
+    if ((error as Error).name === 'AbortError') throw error;
+    foundLine(false);
+    throw new Unreachable();
   });
+  foundLine(true);
   const text = await response.text();
   if (!response.ok) throw failure(response, text);
   return (text === '' ? null : parseJson(text)) as T;

@@ -1,5 +1,6 @@
 /** A run followed over a websocket; after a cut it goes on behind the last event that came. */
 import type { EngineEvent, ErrorJson } from '../wire';
+import { foundLine } from './line';
 
 /** What the queue itself tells. */
 export type QueueEvent =
@@ -23,8 +24,6 @@ export interface Picture {
 export interface Listener {
   readonly onEvent: (event: RunEvent) => void;
   readonly onPicture: (picture: Picture) => void;
-  /** the connection came or went */
-  readonly onLine: (online: boolean) => void;
   /** it cannot be followed any more: it was erased, or the server refuses */
   readonly onGone: () => void;
 }
@@ -45,7 +44,7 @@ export function followRun(id: string, listener: Listener): () => void {
     socket.binaryType = 'arraybuffer';
     socket.onopen = () => {
       wait = FIRST_WAIT;
-      listener.onLine(true);
+      foundLine(true);
     };
     socket.onmessage = (message: MessageEvent<string | ArrayBuffer>) => {
       if (typeof message.data !== 'string') {
@@ -60,7 +59,6 @@ export function followRun(id: string, listener: Listener): () => void {
     };
     socket.onclose = () => {
       if (ended) return;
-      listener.onLine(false);
       timer = setTimeout(() => void again(), wait);
       wait = Math.min(LONGEST_WAIT, wait * 2);
     };
@@ -70,6 +68,7 @@ export function followRun(id: string, listener: Listener): () => void {
   const again = async (): Promise<void> => {
     const answer = await fetch(`api/v1/runs/${encodeURIComponent(id)}`).catch(() => null);
     if (ended) return;
+    foundLine(answer !== null);
     if (answer?.status === 404) listener.onGone();
     else open();
   };

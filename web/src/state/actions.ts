@@ -9,6 +9,7 @@ import { get, type Json } from '../document/json';
 import { asLink, type Doc, titleOf, viewOf } from '../document/model';
 import { catalogAt } from '../document/subgraphs';
 import { ApiError, api } from '../network/api';
+import { onLine } from '../network/line';
 import type { ErrorJson } from '../wire';
 import { keepDrafts, restoreDrafts } from './drafting';
 import {
@@ -94,12 +95,12 @@ function keepChecking(): void {
     }
     try {
       const verdict = await api.check(doc, running.signal);
-      if (currentWhole() === doc) change({ problems: [...verdict.problems, ...verdict.left_out], online: true });
+      if (currentWhole() === doc) change({ problems: [...verdict.problems, ...verdict.left_out] });
     } catch (error) {
       if (error instanceof ApiError && error.status === TOO_LARGE) {
         refused.add(active);
         tell('This workflow is too large for the server to check, run or save; it can be edited and downloaded.', 'error');
-      } else if ((error as Error).name !== 'AbortError' && !(error instanceof ApiError)) change({ online: false });
+      }
     }
   };
   const soon = (): void => {
@@ -110,6 +111,7 @@ function keepChecking(): void {
   useEditor.subscribe((now, before) => {
     if (docIn(now) !== docIn(before)) soon();
   });
+  onLine((answers) => answers && soon());
   soon();
 }
 
@@ -159,11 +161,8 @@ export async function cancelRun(): Promise<void> {
 }
 
 export async function refreshQueue(): Promise<void> {
-  try {
-    useRuns.setState({ queue: await api.queue(), online: true });
-  } catch {
-    useRuns.setState({ online: false });
-  }
+  const queue = await api.queue().catch(() => null);
+  if (queue !== null) useRuns.setState({ queue });
 }
 
 /** Seeds that are to change after each run. */

@@ -182,7 +182,6 @@ async function watch(id: string, run: string): Promise<void> {
         live = URL.createObjectURL(jpeg);
         changeCell(id, run, { live });
       },
-      onLine: () => undefined,
       onGone: () => {
         stop();
         resolve();

@@ -67,7 +67,6 @@ export type Dialog =
 export interface EditorState {
   readonly catalog: Catalog;
   readonly phase: 'starting' | 'ready' | 'failed';
-  readonly online: boolean;
   readonly tabs: readonly Tab[];
   readonly active: string;
   readonly selection: ReadonlySet<string>;
@@ -92,7 +91,6 @@ const NOTHING: ReadonlySet<string> = new Set();
 export const useEditor = create<EditorState>()(() => ({
   catalog: EMPTY_CATALOG,
   phase: 'starting',
-  online: true,
   tabs: [],
   active: '',
   selection: NOTHING,

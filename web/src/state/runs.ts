@@ -41,10 +41,9 @@ interface Runs {
   /** the newest run of each open workflow */
   readonly byTab: Readonly<Record<string, RunState>>;
   readonly queue: Queue | null;
-  readonly online: boolean;
 }
 
-export const useRuns = create<Runs>()(() => ({ byTab: {}, queue: null, online: true }));
+export const useRuns = create<Runs>()(() => ({ byTab: {}, queue: null }));
 
 export function startRun(tab: string, run: string, demand: Demand | null = null): void {
   const before = useRuns.getState().byTab[tab];
@@ -103,7 +102,6 @@ export function follow(tab: string, run: string, onEnd: (state: RunState) => voi
       pictures.set(picture.node, picture);
       soon();
     },
-    onLine: (online) => useRuns.setState({ online }),
     onGone: () => {
       events.push({ event: 'job_ended', seq: 0, time: 0, status: 'cancelled' });
       soon();

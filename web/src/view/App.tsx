@@ -2,6 +2,7 @@ import './notices.css';
 import { ReactFlowProvider } from '@xyflow/react';
 import type { ReactElement } from 'react';
 import { dismiss, docOf, show, useEditor } from '../state/editor';
+import { Away } from './Away';
 import { CanvasView } from './CanvasView';
 import { ContextMenu } from './ContextMenu';
 import { Dialogs } from './Dialogs';
@@ -21,6 +22,7 @@ export function App(): ReactElement {
     <ReactFlowProvider>
       <div className="app">
         <TopBar />
+        <Away />
         <main className="middle">
           <SidePanel />
           <div className="stage">
