@@ -1,14 +1,5 @@
 /** The canvas: nodes, links, groups, minimap; gestures are handed on to `gestures/`. */
-import {
-  Background,
-  BackgroundVariant,
-  type FitViewOptions,
-  ReactFlow,
-  SelectionMode,
-  useReactFlow,
-  useStore,
-  useStoreApi,
-} from '@xyflow/react';
+import { type FitViewOptions, ReactFlow, SelectionMode, useReactFlow, useStore, useStoreApi } from '@xyflow/react';
 import { type ReactElement, type MouseEvent as ReactMouseEvent, useEffect, useMemo, useRef, useState } from 'react';
 import { distanceOf, isFar } from '../document/distance';
 import type { Point } from '../document/model';
@@ -37,6 +28,7 @@ import { isPictured } from './far/FarNode';
 import { Far } from './far/far';
 import { Minimap } from './far/Minimap';
 import { useReal } from './far/useReal';
+import { Grid } from './Grid';
 import { GroupView } from './GroupView';
 import { LinkView } from './LinkView';
 import { NodeView } from './NodeView';
@@ -53,8 +45,6 @@ const EDGE_TYPES = { link: LinkView };
 const FINE: [number, number] = [4, 4];
 const COARSE: [number, number] = [24, 24];
 const NO_LINKS: FlowEdge[] = [];
-/** between dots; from afar fewer of them */
-const GAPS = { near: 24, mid: 24, far: 96, map: 384 };
 
 export function CanvasView(): ReactElement {
   const flow = useReactFlow<FlowNode | FlowGroup, FlowEdge>();
@@ -202,7 +192,7 @@ export function CanvasView(): ReactElement {
           snapGrid={snap ? COARSE : FINE}
           panOnScroll={wheel === 'pan'}
         >
-          {grid && <Background variant={BackgroundVariant.Dots} gap={GAPS[distance]} size={far ? 3 : 1.2} />}
+          {grid && <Grid />}
           {far && <FarCanvas nodes={nodes} edges={edges} />}
           {map && nodes.length > 0 && <Minimap nodes={nodes} />}
         </ReactFlow>

@@ -8,9 +8,9 @@ import { useEditor } from '../../state/editor';
 import type { FlowEdge, FlowGroup, FlowNode } from '../../state/flow';
 import { problemOf, runOf } from '../../state/inside';
 import { useRuns } from '../../state/runs';
+import { fitted, useDrawn } from '../useDrawn';
 import { drawScene, type Fate } from './draw';
 import { currentInk } from './ink';
-import { fitted, useDrawn } from './useDrawn';
 import { Ways } from './ways';
 import './far.css';
 

@@ -4,9 +4,9 @@ import { type PointerEvent, type ReactElement, useMemo, useRef } from 'react';
 import { drawable } from '../../document/colors';
 import { type Box, boundsOf } from '../../document/geometry';
 import { boxesOf, type FlowGroup, type FlowNode } from '../../state/flow';
+import { fitted, useDrawn } from '../useDrawn';
 import { isMoved } from './FarCanvas';
 import { currentInk } from './ink';
-import { fitted, useDrawn } from './useDrawn';
 import './minimap.css';
 
 const WIDTH = 200;
