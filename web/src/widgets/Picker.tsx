@@ -82,9 +82,9 @@ export function Picker({ options, value, anchor, label, onPick, onClose }: Props
     if (option !== undefined) onPick(option.value);
   };
 
-  // keys that came before the options did
+  // keys that came before the options did; before the next key can come, which is why this is no plain effect
   // biome-ignore lint/correctness/useExhaustiveDependencies: done once, with what was found by then
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (options === null) return;
     let to = current;
     for (const key of early.current.splice(0)) {
