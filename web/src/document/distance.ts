@@ -3,7 +3,8 @@ export type Distance = 'near' | 'mid' | 'far' | 'map';
 
 export function distanceOf(zoom: number): Distance {
   if (zoom >= 0.8) return 'near';
-  if (zoom >= 0.5) return 'mid';
+  // a little under half, so that a template opens readable in a window of 1,000 pixels
+  if (zoom >= 0.48) return 'mid';
   return zoom >= 0.2 ? 'far' : 'map';
 }
 

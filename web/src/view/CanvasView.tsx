@@ -37,7 +37,8 @@ import { reveal, targetOf, useLongPress } from './pointing';
 /** Inside a subgraph the upper edge is covered by where one is. */
 function roomAround(): NonNullable<FitViewOptions['padding']> {
   const covered = Math.min(document.querySelector('.level')?.clientHeight ?? 0, innerHeight * 0.4);
-  return covered === 0 ? 0.12 : { x: 0.12, bottom: 0.12, top: `${covered + 32}px` };
+  const room = innerWidth < 1200 ? 0.03 : 0.12;
+  return covered === 0 ? room : { x: room, bottom: room, top: `${covered + 32}px` };
 }
 
 const NODE_TYPES = { node: NodeView, group: GroupView };
