@@ -54,6 +54,25 @@ def test_a_save_that_failed_is_done_when_the_server_is_back(served: Served, open
     assert len(served.ask("workflows/kept")["workflow"]["nodes"]) == 2
 
 
+def test_a_full_disk_is_told_and_nothing_is_lost(served: Served, open_editor: Open) -> None:
+    served.start()
+    editor = open_editor(served).begin_empty()
+    editor.add("empty image", (300, 300))
+    editor.allow("status of 5")
+    editor.rest_focus()
+    with served.full_disk():
+        editor.press("Control+s")
+        dialog = editor.page.get_by_role("dialog")
+        dialog.get_by_role("textbox", name="Name").fill("kept")
+        editor.press("Enter")
+        expect(editor.notices.filter(has_text="cannot write").first).to_be_visible()
+        expect(dialog).to_be_visible()
+    assert served.ask("workflows")["workflows"] == []
+    editor.press("Enter")
+    expect(dialog).to_be_hidden()
+    assert len(served.ask("workflows/kept")["workflow"]["nodes"]) == 1
+
+
 def test_an_idle_editor_says_that_the_server_is_gone_and_when_it_is_back(served: Served, open_editor: Open) -> None:
     served.start()
     editor = open_editor(served).begin_empty()
