@@ -252,15 +252,15 @@ class _Facts:
 
 def _find_unet(shapes: Shapes, facts: _Facts) -> UNetPart | None:
     prefix = _prefix(shapes, _UNET_PREFIXES, ("input_blocks.0.0.weight", "out.2.weight"))
-    foreign = _prefix(shapes, _FOREIGN_UNET_PREFIXES, UNET_MARKS)
-    if prefix is None and foreign is None:
+    found = prefix if prefix is not None else _prefix(shapes, _FOREIGN_UNET_PREFIXES, UNET_MARKS)
+    if found is None:
         return None
-    own = stripped(shapes, prefix if prefix is not None else foreign or "")
+    own = stripped(shapes, found)
     names = unet_names(own) if prefix is None else None
     table = _by_our_names(own, names) if names is not None else own
     heads, head_dim = facts.count("nodegraph.unet_heads"), facts.count("nodegraph.unet_head_dim")
     config = read_config("U-Net", lambda: UNetConfig.from_state_dict(table, num_heads=heads, head_dim=head_dim))
-    return UNetPart(prefix if prefix is not None else foreign or "", config, names)
+    return UNetPart(found, config, names)
 
 
 def _find_vae(shapes: Shapes, facts: _Facts) -> VaePart | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from tests.browser.conftest import Open
+from tests.browser.editor import Editor
 from tests.browser.graphs import held, json_file
 from tests.browser.served import Served
 
@@ -34,6 +35,15 @@ def test_a_run_goes_on_after_the_server_was_killed(served: Served, open_editor: 
     expect(editor.nodes).to_have_count(3)
 
 
+def ask_to_save(editor: Editor) -> Locator:
+    """Under the name "kept"; returns the question."""
+    editor.press("Control+s")
+    dialog = editor.page.get_by_role("dialog")
+    dialog.get_by_role("textbox", name="Name").fill("kept")
+    editor.press("Enter")
+    return dialog
+
+
 def test_a_save_that_failed_is_done_when_the_server_is_back(served: Served, open_editor: Open) -> None:
     served.start()
     editor = open_editor(served).begin_empty()
@@ -41,10 +51,7 @@ def test_a_save_that_failed_is_done_when_the_server_is_back(served: Served, open
     editor.allow(GONE)
     served.kill()
     editor.add("load checkpoint", (800, 300))
-    editor.press("Control+s")
-    dialog = editor.page.get_by_role("dialog")
-    dialog.get_by_role("textbox", name="Name").fill("kept")
-    editor.press("Enter")
+    dialog = ask_to_save(editor)
     expect(editor.notices.first).to_be_visible()
     expect(dialog).to_be_visible()
 
@@ -61,10 +68,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(served: Served, open_editor: Op
     editor.allow("status of 5")
     editor.rest_focus()
     with served.full_disk():
-        editor.press("Control+s")
-        dialog = editor.page.get_by_role("dialog")
-        dialog.get_by_role("textbox", name="Name").fill("kept")
-        editor.press("Enter")
+        dialog = ask_to_save(editor)
         expect(editor.notices.filter(has_text="cannot write").first).to_be_visible()
         expect(dialog).to_be_visible()
     assert served.ask("workflows")["workflows"] == []

@@ -3,6 +3,8 @@
 let answers = true;
 const listeners = new Set<(answers: boolean) => void>();
 
+export const serverAnswers = (): boolean => answers;
+
 /** Tells what was found just now; listeners hear of changes only. */
 export function foundLine(now: boolean): void {
   if (now === answers) return;

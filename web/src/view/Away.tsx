@@ -1,12 +1,12 @@
 /** Says that the server does not answer, as long as it does not. */
 import { CloudOff } from 'lucide-react';
-import type { ReactElement } from 'react';
-import { useConnection } from '../state/connection';
+import { type ReactElement, useSyncExternalStore } from 'react';
+import { onLine, serverAnswers } from '../network/line';
 import { useEditor } from '../state/editor';
 import './away.css';
 
 export function Away(): ReactElement | null {
-  const away = useConnection((state) => !state.online);
+  const away = !useSyncExternalStore(onLine, serverAnswers);
   const working = useEditor((state) => state.phase === 'ready');
   if (!away || !working) return null;
   return (
