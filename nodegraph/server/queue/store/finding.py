@@ -27,21 +27,24 @@ def _holds(words: Sequence[str], title: str, outputs: str | bytes | None, docume
     raw = "\n".join((title, made, asked)).casefold()
     if any(word not in raw for word in words if word.isascii() and word.isalnum()):
         return False  # most are told apart without a closer look
-    text = "\n".join((title, *_texts(json.loads(made), False), *_texts(json.loads(asked), True))).casefold()
+    text = "\n".join((title, *_made(json.loads(made)), *_asked(json.loads(asked)))).casefold()
     return all(word in text for word in words)
 
 
-def _texts(value: Any, asked: bool) -> Iterator[str]:
-    """asked: of a document the titles and what the inputs say; else of outputs the names of files and texts."""
-    if not asked:
-        items = (item for shown in value.values() for item in shown if isinstance(item, Mapping))
-        for item in items:
-            file = item.get("file")
-            yield from (
-                part for part in (item.get("text"), file.get("name") if isinstance(file, Mapping) else None) if isinstance(part, str)
-            )
-        return
-    subgraphs = value.get("subgraphs")
-    for graph in (value, *(subgraphs.values() if isinstance(subgraphs, Mapping) else ())):
+def _made(outputs: Mapping[str, Any]) -> Iterator[str]:
+    """Texts that were shown, and names of files."""
+    for item in (item for shown in outputs.values() for item in shown if isinstance(item, Mapping)):
+        file = item.get("file")
+        yield from _strings(item.get("text"), file.get("name") if isinstance(file, Mapping) else None)
+
+
+def _asked(document: Mapping[str, Any]) -> Iterator[str]:
+    """Titles of nodes, and what their inputs say."""
+    subgraphs = document.get("subgraphs")
+    for graph in (document, *(subgraphs.values() if isinstance(subgraphs, Mapping) else ())):
         for node in graph.get("nodes", {}).values():
-            yield from (part for part in (node.get("title"), *node.get("inputs", {}).values()) if isinstance(part, str))
+            yield from _strings(node.get("title"), *node.get("inputs", {}).values())
+
+
+def _strings(*values: Any) -> Iterator[str]:
+    return (value for value in values if isinstance(value, str))
