@@ -72,6 +72,9 @@ def test_an_unset_input_is_told_outside_and_a_broken_node_inside_is_gone_to(edit
     expect(editor.node("Inputs")).to_be_visible()
     blur = editor.add("image blur", (700, 700))
     inner = editor.dot(blur, "output", "image")
+    editor.rest_focus()
+    editor.press("f")
+    expect(inner).to_be_in_viewport()
     box = editor.node("Outputs").bounding_box()
     at = inner.bounding_box()
     assert box is not None
