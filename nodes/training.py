@@ -45,8 +45,7 @@ def build_emoji_dataset(
     folder = ctx.files.place("output", f"datasets/{name}")
     if not (folder / "metadata.jsonl").is_file():
         chosen = DEMO_SUBJECTS if subjects == "demo" else None
-        named = [word.strip() for word in styles.split(",") if word.strip()]
-        steps = build(ctx.files.place("input", packages), folder, subjects=chosen, styles=named, size=size)
+        steps = build(ctx.files.place("input", packages), folder, subjects=chosen, styles=named(styles), size=size)
         for _ in ctx.track(steps, at=lambda step: (step.done, step.total), text=lambda step: step.file):
             pass
     return TrainingSet(folder)
@@ -197,6 +196,7 @@ def train_diffusion(
     aspect: Annotated[float, Number(1, 4)] = 2.0,
     variants: Annotated[int, Number(1, 10_000)] = 16,
     min_snr: Annotated[float, Number(0, 1000)] = 0.0,
+    wordless: Annotated[str, Text(multiline=False, placeholder="subjects, separated by commas")] = "",
     prompts: Annotated[str, Text()] = "",
     licence: str = "",
     sample_steps: Annotated[int, Number(0, 1_000_000)] = 400,
@@ -223,6 +223,8 @@ def train_diffusion(
     variants: how many scenes of each picture are encoded: backgrounds, sizes, places
     min_snr: weight steps by min(SNR, this) / (SNR + 1) (Hang et al. 2023, section 3.4). 0 weights all noise levels alike: subjects
         and colours, decided where there is most noise, are then learnt sooner in a short run
+    wordless: subjects that an empty prompt draws, and a prompt of words the data set never uses; a quarter of the pictures then shows
+        them without words. Empty: a tenth of the captions is left out whatever they tell, and such prompts give nothing in particular
     prompts: one a line; the sample sheet shows a picture of each. Empty takes subjects and styles in turn
     licence: of the weights, written into the file beside whose pictures they come from; empty takes the licences of the pictures
     sample_steps: how often the sample sheet is made, 0 never
@@ -236,6 +238,7 @@ def train_diffusion(
     from nodegraph.diffusion.training.memory import check_memory
     from nodegraph.diffusion.training.optimiser import OptimiserSettings
     from nodegraph.diffusion.training.report import curve_of, follow, licence_of, sheet_of, tell_memory
+    from nodegraph.diffusion.training.wordless import WordlessRecipe
 
     folder = ctx.files.place("output", f"training/{name}/diffusion")
     dataset = read_dataset(data.folder)
@@ -252,7 +255,7 @@ def train_diffusion(
             title=name,
             licence=licence or licence_of(dataset),
             loop=loop,
-            diffusion=DiffusionSettings(batch=batch, min_snr=min_snr),
+            diffusion=DiffusionSettings(batch=batch, min_snr=min_snr, wordless=WordlessRecipe(named(wordless))),
             latents=LatentSettings(size=size, variants=variants, aspect=aspect),
             prompts=lines,
             start=begun,
@@ -265,6 +268,11 @@ def train_diffusion(
         path, samples = job.finish()
     ref = WeightsRef.of(path)
     return TrainedCheckpoint(Model(ref), TextEncoder(ref), Vae(ref), sheet_of(samples), curve_of(folder))
+
+
+def named(words: str) -> tuple[str, ...]:
+    """What a line names, separated by commas."""
+    return tuple(word.strip() for word in words.split(",") if word.strip())
 
 
 def start_of(ctx: Context, start: Model) -> TextToLatent:

@@ -29,6 +29,7 @@ from nodegraph.diffusion.training.scenes import SceneRecipe
 from nodegraph.diffusion.training.state import load_state, weights_hash
 from nodegraph.diffusion.training.vae import VaeSettings, VaeTask, encode_in_parts, laplacian, psnr, random_crops, standardise
 from nodegraph.diffusion.training.vae_start import fit_ends, start_linear
+from nodegraph.diffusion.training.wordless import WordlessRecipe
 from nodegraph.diffusion.weights import open_weights
 from nodegraph.errors import BadCheckpointState, BadValue
 
@@ -199,6 +200,37 @@ def test_the_first_prediction_is_zero_so_the_first_loss_is_the_weighted_size_of_
         DiffusionTask(cache, DiffusionSettings(batch=8, min_snr=gamma), unet=UNET, clip=CLIP).loss(0).item() for gamma in (0.0, 5.0)
     )
     assert 0 < weighted < even  # min(SNR, 5) / (SNR + 1) never exceeds 1
+
+
+def test_pictures_without_words_show_the_chosen_few_and_all_others_stay(shapes: Dataset, tmp_path: Path) -> None:
+    cache, few = cache_of(shapes, tmp_path / "cache"), shapes.labels[:1]
+    words = CaptionRecipe(empty=0.0, drop_style=0.0, drop_background=0.0, drop_white=0.0)
+    chosen = DiffusionSettings(batch=16, captions=words, wordless=WordlessRecipe(few, share=0.5))
+    plain, with_few = (DiffusionTask(cache, each, unet=UNET, clip=CLIP) for each in (replace(chosen, wordless=WordlessRecipe()), chosen))
+    unnamed, told = 0, []
+    for step in range(40):
+        (rows, _), (others, texts) = plain.captioned(step), with_few.captioned(step)
+        for row, other, text in zip(rows, others, texts, strict=True):
+            entry = shapes.entries[cache.picture(int(other))]
+            if entry.label in text:
+                assert row == other
+                continue
+            unnamed += 1
+            assert entry.label in few
+            assert len(cache.shot(int(other)).cast) == 1
+            if text:
+                assert f"{entry.style} style" in text
+                told.append(text.removeprefix("an ").removeprefix("a ").split(",")[0])
+    assert 0.4 < unnamed / (40 * 16) < 0.6
+    assert 0.4 < len(told) / unnamed < 0.6
+    assert not {"ball", "red", "plain", "background", "mint"} & {word for text in told for word in text.split()}
+
+
+def test_pictures_without_words_cannot_show_what_is_not_there(shapes: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(BadValue, match="no dodo, moa"):
+        DiffusionTask(
+            cache_of(shapes, tmp_path / "cache"), DiffusionSettings(wordless=WordlessRecipe(("moa", "dodo"))), unet=UNET, clip=CLIP
+        )
 
 
 def test_prompts_are_encoded_in_training_as_in_sampling(shapes: Dataset, tmp_path: Path) -> None:

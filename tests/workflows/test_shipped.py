@@ -131,6 +131,7 @@ SMALL = {
     "diffusion.batch": 2,
     "diffusion.variants": 1,
     "diffusion.prompts": "red disc",
+    "diffusion.wordless": "",
     "judge.steps": 4,
     "judge.batch": 8,
     "judge.sample_steps": 2,

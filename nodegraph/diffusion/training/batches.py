@@ -25,6 +25,7 @@ class Stream(IntEnum):
     CAPTION = 3
     WEIGHTS = 4
     SAMPLE = 5
+    WORDLESS = 6
 
 
 def generator(seed: int, stream: Stream, *numbers: int) -> np.random.Generator:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nodegraph.diffusion.training.dataset import Entry
-from nodegraph.diffusion.training.scenes import Scene
+from nodegraph.diffusion.training.scenes import PLACES, Scene
+
+FRAME = ("a", "an", "and", "small", "style", "on", "background", *PLACES)  # the words of captions that name neither subject nor look
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -22,11 +22,12 @@ from nodegraph.diffusion.models.vae import AutoencoderKL
 from nodegraph.diffusion.predictions import ModelSampling, Prediction
 from nodegraph.diffusion.sampling import sample
 from nodegraph.diffusion.tokenizer import BOS, EOS, tokenize
-from nodegraph.diffusion.training.batches import Stream, generator, to_pixels, torch_generator
+from nodegraph.diffusion.training.batches import Shot, Stream, generator, to_pixels, torch_generator
 from nodegraph.diffusion.training.captions import CaptionRecipe, describe
 from nodegraph.diffusion.training.latents import LatentCache
 from nodegraph.diffusion.training.loop import Pictures, Task
 from nodegraph.diffusion.training.state import as_identity, weights_hash
+from nodegraph.diffusion.training.wordless import Wordless, WordlessRecipe
 
 SMALL_UNET = UNetConfig(
     model_channels=64,
@@ -49,11 +50,13 @@ class DiffusionSettings:
     batch: latents a step; captions: what may be left out of them
     min_snr: the loss of a step is weighted by min(SNR, min_snr) / SNR in terms of x0 (Hang et al. 2023, eq. 5 and section 3.4 for v);
         0 weights the v loss equally at all times
+    wordless: what is shown without a caption; without labels, anything, as often as `captions` says
     """
 
     batch: int = 32
     captions: CaptionRecipe = field(default_factory=CaptionRecipe)
     min_snr: float = 5.0
+    wordless: WordlessRecipe = field(default_factory=WordlessRecipe)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +124,8 @@ class DiffusionTask(Task):
         start: what to train on from, instead of random weights of `unet` and `clip`
         """
         self.cache, self.settings, self.seed, self.shown = cache, settings, seed, shown
-        self.batches = cache.batches(settings.batch, seed)
+        self.batches, self.wordless = cache.batches(settings.batch, seed), Wordless(cache, settings.wordless, seed)
+        self.recipe = replace(settings.captions, empty=0.0) if settings.wordless.labels else settings.captions
         self.sampling = ModelSampling(prediction=Prediction("v"))
         with torch.random.fork_rng():
             torch.manual_seed(int(generator(seed, Stream.WEIGHTS).integers(2**31)))
@@ -151,12 +155,15 @@ class DiffusionTask(Task):
 
     def captioned(self, step: int) -> tuple[NDArray[np.int64], list[str]]:
         """The rows of a step, and what is said of each; "" of some."""
-        rows = self.batches.at(step)
-        rng, entries = generator(self.seed, Stream.CAPTION, step), self.cache.dataset.entries
-        shots = [self.cache.shot(int(row)) for row in rows]
-        return rows, [
-            describe(entries[shot.cast[0]], shot.scene, self.settings.captions, rng, *[entries[i] for i in shot.cast[1:]]) for shot in shots
-        ]
+        rows, words = self.wordless.at(step, self.batches.at(step))
+        rng = generator(self.seed, Stream.CAPTION, step)
+        return rows, [self._said(self.cache.shot(int(row)), word, rng) for row, word in zip(rows, words, strict=True)]
+
+    def _said(self, shot: Shot, word: str | None, rng: np.random.Generator) -> str:
+        first, *others = (self.cache.dataset.entries[index] for index in shot.cast)
+        called = first if word is None else replace(first, label=word, name="", tags=())
+        text = describe(called, shot.scene, self.recipe, rng, *others)
+        return "" if word == "" else text
 
     def _weights(self, sigma: Tensor) -> Tensor:
         if not self.settings.min_snr:
