@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -16,11 +17,13 @@ from nodegraph.server.comfy.history import plain_number
 from nodegraph.server.comfy.node_errors import error
 from nodegraph.server.comfy.object_info import ObjectInfo
 from nodegraph.server.comfy.routes import jobs_routes, queue_routes
-from nodegraph.server.comfy.submission import Accepted, Refused, read_request
+from nodegraph.server.comfy.submission import Accepted, Ahead, Refused, read_request
 from nodegraph.server.queue.errors import Conflict
 from nodegraph.server.safety import guard
 from nodegraph.server.safety.body import IN_A_THREAD
 
+LOOP_SECONDS: Final = 0.05
+"""for the event loop to tell a worker of a workflow, at most"""
 KINDS: Final[Mapping[type[NodegraphError], str]] = {Conflict: "invalid_prompt_id"}
 """how ComfyUI calls faults of ours that do not concern a node"""
 
@@ -75,11 +78,7 @@ class Desk:
         """The request, checked. Raises Refused or a NodegraphError."""
         files = request.app[keys.FILES]
         if len(data) > IN_A_THREAD:
-            loop, prepare = asyncio.get_running_loop(), request.app[keys.SERVICE].prepare
-
-            def ahead(document: str, targets: Sequence[str]) -> None:
-                loop.call_soon_threadsafe(prepare, document, targets)
-
+            ahead = _in_loop(request.app[keys.SERVICE].prepare)
             return await asyncio.to_thread(lambda: read_request(read_json(data), info.registry, files, info, ahead))
         return read_request(read_json(data), info.registry, files, info)
 
@@ -90,6 +89,19 @@ class Desk:
 
     async def one_class(self, request: web.Request) -> web.Response:
         return web.json_response((await self.info(request)).one(request.match_info["name"]))
+
+
+def _in_loop(prepare: Ahead) -> Ahead:
+    """The same to be called from a thread; waits for the loop, which would hardly get the interpreter while the thread goes on working."""
+    loop = asyncio.get_running_loop()
+
+    def ahead(document: str, targets: Sequence[str]) -> None:
+        told = threading.Event()
+        loop.call_soon_threadsafe(prepare, document, targets)
+        loop.call_soon_threadsafe(told.set)
+        told.wait(LOOP_SECONDS)
+
+    return ahead
 
 
 def read_json(data: bytes) -> Any:
