@@ -4,8 +4,9 @@
 
 sampling: 500 runs of 20 nodes are submitted, over 8 connections, while a run samples: seconds until all are accepted, and seconds a step
     meanwhile. Each such run has a twin that is left alone, now before it and now after, and the same steps of both are compared; of the
-    pairs the median counts. cpu: processor time that the worker takes for a step of the whole run, which other programs on the machine
-    hardly change. Needs the shipped model
+    pairs the median counts. lost: by how many seconds the run ends later, as these steps say, and which part of it that is (the whole
+    runs say less: they differ by some percent of themselves). cpu: processor time that the worker takes for a step of the whole run,
+    which other programs on the machine hardly change. Needs the shipped model
 sockets: 1,000 that only listen, and one whose client never reads while its runs tell much: memory, and seconds of a request
 branches: four that wait 0.5 s each
 events: from the moment in the node to the moment at the socket's client
@@ -134,6 +135,11 @@ class Sampled:
     end: float = 0.0
     times: Sequence[float] = ()
 
+    @property
+    def seconds(self) -> float:
+        """From the first step told to the last."""
+        return self.steps[-1][0] - self.steps[0][0]
+
 
 def sample(server: Server, steps: int, seed: int, load: int = 0) -> Sampled:
     """A run of so many steps; `load` others are submitted when a third of it is done."""
@@ -159,18 +165,21 @@ def measure_sampling(steps: int, repeats: int) -> None:
     times = [moment for busy, _ in pairs for moment in busy.times]
     print(f"sampling  500 accepted in {median(seconds):.2f} s, at worst {max(seconds):.2f}", end="; ")
     print(f"a request {median(times) * 1e3:.1f} ms, at worst {max(times) * 1e3:.1f}")
-    rows = []
+    rows, lost = [], []
     for busy, quiet in pairs:
         first, last = number_at(busy.steps, busy.begin), number_at(busy.steps, busy.end) + 1
-        rows.append((pace(busy.steps, first, last), pace(quiet.steps, first, last), busy.cpu, quiet.cpu))
-    for name, slow, fast in (("clock", 0, 1), ("cpu", 2, 3)):
-        ratios = sorted(row[slow] / row[fast] - 1 for row in rows)
+        slow, fast = pace(busy.steps, first, last), pace(quiet.steps, first, last)
+        rows.append((slow, fast, busy.cpu, quiet.cpu))
+        lost.append(((slow - fast) * (last - first), quiet.seconds))
+    for name, over, under in (("clock", 0, 1), ("cpu", 2, 3)):
+        ratios = sorted(row[over] / row[under] - 1 for row in rows)
         print(
-            f"          {name:<6}a step {median(row[fast] for row in rows) * 1e3:.2f} ms alone,"
-            f" {median(row[slow] for row in rows) * 1e3:.2f} meanwhile: {median(ratios):+.1%}, of {len(rows)} pairs"
-            f" {ratios[0]:+.1%} to {ratios[-1]:+.1%}",
-            flush=True,
+            f"          {name:<6}a step {median(row[under] for row in rows) * 1e3:.2f} ms alone,"
+            f" {median(row[over] for row in rows) * 1e3:.2f} meanwhile: {median(ratios):+.1%}, of {len(rows)} pairs"
+            f" {ratios[0]:+.1%} to {ratios[-1]:+.1%}"
         )
+    later, whole = median(later for later, _ in lost), median(whole for _, whole in lost)
+    print(f"          lost  {later:.2f} s of a run of {whole:.0f} s: {later / whole:.1%}", flush=True)
 
 
 # ------------------------------------------------------------------------------------------------ sockets
@@ -261,8 +270,8 @@ def measure_events(repeats: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", default=["branches", "events", "sockets", "sampling"])
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     for part in options.parts:
         if part == "sampling":
