@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -32,6 +33,7 @@ from nodegraph.server.comfy.messages import (
     status,
     text_frame,
 )
+from nodegraph.server.comfy.routes.bundle import Bundle
 from nodegraph.server.comfy.routes.queue_routes import redacted
 from nodegraph.server.comfy.routes.system_routes import known_features
 from nodegraph.server.comfy.submission import is_client_id
@@ -75,7 +77,9 @@ class Sockets:
         client = request.query.get("clientId") or uuid.uuid4().hex
         if not is_client_id(client):
             raise BadRequest("the clientId cannot be used", hint="at most 200 printable characters")
-        socket = web.WebSocketResponse(heartbeat=HEARTBEAT, max_msg_size=LARGEST_MESSAGE, compress=False, timeout=CLOSE_SECONDS)
+        socket = web.WebSocketResponse(
+            heartbeat=HEARTBEAT, max_msg_size=LARGEST_MESSAGE, compress=False, timeout=CLOSE_SECONDS, writer_limit=0
+        )
         await socket.prepare(request)
         talk = Talk(request, socket, client)
         self._watch(request.app)
@@ -139,6 +143,7 @@ class Talk:
     def __init__(self, request: web.Request, socket: web.WebSocketResponse, client: str) -> None:
         self._request = request
         self._socket = socket
+        self._bundle = Bundle(socket, request)
         self._client = client
         self._service = request.app[keys.SERVICE]
         self._runs: dict[str, _Run] = {}
@@ -215,11 +220,11 @@ class Talk:
         """This and what waits behind it, then it is the turn of others. Raises TimeoutError if the client does not read it."""
         async with asyncio.timeout(SEND_SECONDS):
             await self._tell(item)
-            for _ in range(AT_ONCE):
-                more = self.news.take()
-                if more is None:
-                    return
+            for more in islice(iter(self.news.take, None), AT_ONCE):
                 await self._tell(more)
+                if self._bundle.is_full:
+                    await self._bundle.send()
+            await self._bundle.send()
         await asyncio.sleep(0)
 
     async def _join_running(self) -> None:
@@ -236,7 +241,7 @@ class Talk:
         elif isinstance(item, LivePreview):
             await self._tell_preview(item)
         else:
-            await self._put([status(item.remaining)])
+            self._put([status(item.remaining)])
 
     async def _tell_event(self, event: JobEvent) -> None:
         run = self._runs.get(event.job) or await self._join(event.job, event.seq)
@@ -246,11 +251,11 @@ class Talk:
             await self._read(run)  # only the workflow says whether that is a node of an expansion
         messages = run.narrator.tell(event)
         if messages:
-            await self._put(messages)
+            self._put(messages)
         words = progress_text(event) if self._flags else None
         if words is not None:
             node, text = words
-            await self._socket.send_bytes(text_frame(node, self._request.app[keys.REDACTOR].text(text)))
+            await self._bundle.send_bytes(text_frame(node, self._request.app[keys.REDACTOR].text(text)))
         if is_last(event):
             await self._end(event, run)
 
@@ -286,7 +291,7 @@ class Talk:
             return
         known = Job(id, 0.0, "done", 0.0) if status_ == "done" else await self._read(run)
         job = replace(known, status=status_, error=event.data.get("error"), started=run.narrator.started, ended=event.time)
-        await self._put([*run.narrator.end(redacted(self._request, job)), status(self._remaining_without(id)), ending(id)])
+        self._put([*run.narrator.end(redacted(self._request, job)), status(self._remaining_without(id)), ending(id)])
 
     def _remaining_without(self, id: str) -> int:
         return len(self._service.pending()) + sum(job.id != id for job in self._service.running())
@@ -296,17 +301,18 @@ class Talk:
         if run is None:
             return
         if self._flags.get("supports_preview_metadata"):
-            await self._socket.send_bytes(preview_frame_with_metadata(preview, run.narrator.display(preview.node)))
+            await self._bundle.send_bytes(preview_frame_with_metadata(preview, run.narrator.display(preview.node)))
         elif (await self._read(run)).origin.get("extra_data", {}).get("preview_method") in LEGACY_PREVIEWS:
-            await self._socket.send_bytes(preview_frame(preview))
+            await self._bundle.send_bytes(preview_frame(preview))
 
     # ------------------------------------------------------------------------------ sending
 
     async def send(self, messages: Iterable[Message]) -> None:
         """Raises TimeoutError if the client does not read, ConnectionError if it is gone."""
         async with asyncio.timeout(SEND_SECONDS):
-            await self._put(messages)
+            self._put(messages)
+            await self._bundle.send()
 
-    async def _put(self, messages: Iterable[Message]) -> None:
+    def _put(self, messages: Iterable[Message]) -> None:
         for told in messages:
-            await self._socket.send_str(json.dumps(told))
+            self._bundle.add(json.dumps(told))
