@@ -7,7 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final
 
-from nodegraph.calling import Ask, Caller, Shown, Skip, arguments_of, blocked_in, items_of, one_item, outputs_of, skipped, transpose
+from nodegraph.calling import Ask, Caller, Shown, Skip, arguments_of, blocked_in, gathered, items_of, outputs_of, skipped
 from nodegraph.errors import Cancelled
 from nodegraph.graph import GraphNode
 from nodegraph.schema import NodeSpec
@@ -26,14 +26,19 @@ class AsyncLane:
     def __init__(self, cancelled: threading.Event) -> None:
         self._cancelled = cancelled
         self._begun = threading.Event()
+        self._stopped = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._thread = threading.Thread(target=self._run, name="nodegraph-async", daemon=True)
         self._thread.start()
         self._begun.wait()
 
     def submit(self, work: Coroutine[Any, Any, Any], done: Done) -> None:
-        """Run a coroutine; `done(result, error)` is called in the thread of the loop. Cancelled is the error if the run was cancelled."""
+        """Run a coroutine; `done(result, error)` is called in the thread of the loop. Cancelled is the error if it was stopped."""
         self._loop.call_soon_threadsafe(self._start, work, done)
+
+    def stop(self) -> None:
+        """Cancel what waits now and what comes later: another node has failed, and nobody wants their results."""
+        self._loop.call_soon_threadsafe(self._stop)
 
     def close(self) -> None:
         """End the thread; what still runs is cancelled and waited for."""
@@ -51,13 +56,19 @@ class AsyncLane:
         while not closing.done():
             await asyncio.wait([closing], timeout=POLL)
             if self._cancelled.is_set():
-                for task in self._tasks:
-                    task.cancel()
+                self._stop()
+
+    def _stop(self) -> None:
+        self._stopped = True
+        for task in self._tasks:
+            task.cancel()
 
     def _start(self, work: Coroutine[Any, Any, Any], done: Done) -> None:
         task = self._loop.create_task(_guarded(work))
         self._tasks.add(task)
         task.add_done_callback(lambda ended: self._ended(ended, work, done))
+        if self._stopped:
+            task.cancel()
 
     def _ended(self, task: asyncio.Task[Any], work: Coroutine[Any, Any, Any], done: Done) -> None:
         self._tasks.discard(task)
@@ -65,7 +76,7 @@ class AsyncLane:
         if not task.cancelled():
             error = task.exception()
             done(None if error is not None else task.result(), error)
-        elif self._cancelled.is_set() or self._closing.is_set():
+        elif self._stopped or self._cancelled.is_set() or self._closing.is_set():
             done(None, Cancelled())
         else:
             done(None, RuntimeError("it cancelled itself"))
@@ -87,7 +98,7 @@ async def call_async(caller: Caller, node: GraphNode, values: Mapping[str, Any],
     try:
         if node.mapped:
             turn = asyncio.Semaphore(AT_ONCE)
-            outputs: Any = transpose(spec, await _together(_once(spec, item, turn) for item in items_of(node, arguments)))
+            outputs: Any = gathered(spec, await _together(_once(spec, item, turn) for item in items_of(node, arguments)))
         else:
             outputs = outputs_of(spec, await spec.function(**arguments))
     except Skip as skip:
@@ -95,15 +106,15 @@ async def call_async(caller: Caller, node: GraphNode, values: Mapping[str, Any],
     return outputs, () if context is None else tuple(context.shown)
 
 
-async def _once(spec: NodeSpec, item: Mapping[str, Any], turn: asyncio.Semaphore) -> Mapping[str, Any]:
+async def _once(spec: NodeSpec, item: Mapping[str, Any], turn: asyncio.Semaphore) -> Any:
     blocked = blocked_in(item)
     if blocked is not None:
         return skipped(spec, blocked)
     async with turn:
-        return one_item(spec, await spec.function(**item))
+        return outputs_of(spec, await spec.function(**item))
 
 
-async def _together(calls: Iterable[Awaitable[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
+async def _together(calls: Iterable[Awaitable[Any]]) -> list[Any]:
     """All results in order; if one fails, the others are cancelled and waited for, so that nothing goes on behind."""
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:

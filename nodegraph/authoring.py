@@ -141,7 +141,7 @@ def node(
     version, upgrade: raise `version` when the signature changes; `upgrade(old_version, inputs) -> inputs` carries saved workflows over
     output: run it even if nothing is connected to its outputs (it saves or shows something)
     cached: False runs it every time
-    fingerprint: called with the node's literal inputs; what it returns enters the key (for things outside the graph: clocks, folders)
+    fingerprint: called with the node's inputs by name, None for links; what it returns enters the key (for clocks, folders and the like)
     lane: "device" for work on the accelerator, one at a time; "cpu" for the rest. Default: "device" if the node takes a Context and a
         handle to weights, "async" for `async def`, else "cpu"
 

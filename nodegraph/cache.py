@@ -342,8 +342,9 @@ class Cache:
                 self.memory.put(key, entry)
         return entry
 
-    def peek(self, key: bytes) -> Entry | None:
-        return self.memory.peek(key)
+    def peek(self, key: bytes, place: bytes = b"") -> Entry | None:
+        """What is in memory; it does not count as use."""
+        return self.memory.peek(key) or (self.memory.peek(key + place) if place else None)
 
     def get_actual(self, actual: bytes) -> Entry | None:
         return self.memory.get_actual(actual)

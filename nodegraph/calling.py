@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -19,7 +19,7 @@ from nodegraph.literals import check_limits, converted
 from nodegraph.registry import Registry
 from nodegraph.schema import InputSpec, NodeSpec
 from nodegraph.types import FLOAT, ListOf, Type, fits, type_name
-from nodegraph.values import Blocked, Expand
+from nodegraph.values import Blocked, Expand, joined
 
 Ask = Callable[[Link], Any]
 Shown = tuple[Mapping[str, Any], ...]
@@ -80,19 +80,19 @@ class Caller:
         arguments = arguments_of(node, values, ask, context)
         try:
             if node.mapped:
-                outputs: Any = transpose(spec, [self.once(node, item) for item in items_of(node, arguments)])
+                outputs: Any = gathered(spec, [self.once(node, item) for item in items_of(node, arguments)])
             else:
                 outputs = outputs_of(spec, spec.function(**arguments))
         except Skip as skip:
             outputs = skipped(spec, skip.blocked)
         return outputs, () if context is None else tuple(context.shown)
 
-    def once(self, node: GraphNode, item: Mapping[str, Any]) -> Mapping[str, Any]:
+    def once(self, node: GraphNode, item: Mapping[str, Any]) -> Any:
         """One call of a node that is called once an item; a Blocked item gives Blocked in its place."""
         if self._cancelled.is_set():
             raise Cancelled
         blocked = blocked_in(item)
-        return skipped(node.spec, blocked) if blocked is not None else one_item(node.spec, node.spec.function(**item))
+        return skipped(node.spec, blocked) if blocked is not None else outputs_of(node.spec, node.spec.function(**item))
 
     def context(self, node: GraphNode) -> Context:
         return Context(
@@ -250,15 +250,21 @@ def outputs_of(spec: NodeSpec, result: Any) -> Any:
     return outputs
 
 
-def one_item(spec: NodeSpec, result: Any) -> Mapping[str, Any]:
-    if type(result) is Expand:
-        raise BadOutput("a node that is called once an item of a list cannot return an Expand", hint="give it one value at a time")
-    outputs: Mapping[str, Any] = outputs_of(spec, result)
-    return outputs
-
-
-def transpose(spec: NodeSpec, results: list[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    return {name: [result[name] for result in results] for name in spec.outputs}
+def gathered(spec: NodeSpec, results: Sequence[Any]) -> Any:
+    """A list an output from what the calls for each item gave; one Expand if some of them were Expands."""
+    expansions = {place: result for place, result in enumerate(results) if type(result) is Expand}
+    if not expansions:
+        return {name: [result[name] for result in results] for name in spec.outputs}
+    for expansion in expansions.values():
+        silent = [name for name in spec.outputs if name not in expansion.outputs]
+        if silent:
+            raise BadOutput(
+                f"its expansion says nothing for output `{silent[0]}`", hint="say in Expand.outputs what stands for each output"
+            )
+    return joined(
+        expansions,
+        {name: [None if place in expansions else result[name] for place, result in enumerate(results)] for name in spec.outputs},
+    )
 
 
 def skipped(spec: NodeSpec, blocked: Blocked) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class RunStarted(Event):
     total: int
     """nodes that have to run, as far as is known at the start"""
     cached: Sequence[str]
-    """nodes whose results are at hand and will be used"""
+    """nodes whose results are at hand, whether the run will use them or only what was made from them"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from nodegraph.graph import GraphNode, build
 from nodegraph.literals import converted
 from nodegraph.registry import Registry
 from nodegraph.types import ANY, Type, fits, type_name
-from nodegraph.values import Blocked, Expand, Result
+from nodegraph.values import Blocked, Expand, Items, Result
 
 
 def expanded_nodes(
     parent: GraphNode, expansion: Expand, prefix: str, registry: Registry, files: Files
 ) -> tuple[list[GraphNode], Mapping[str, Any]]:
-    """(nodes in topological order, what stands for each output of the parent: a Link or plain data).
+    """(nodes in topological order, what stands for each output of the parent: a Link, plain data, or Items of these).
 
     Inner nodes are called `prefix` + their name. Raises BadOutput if the expansion is not a valid graph.
     """
@@ -40,6 +40,11 @@ def expanded_nodes(
     for node in graph.nodes.values():
         node.root = parent.root or parent.id
     return list(graph.nodes.values()), outputs
+
+
+def links_of(outputs: Mapping[str, Any]) -> list[Link]:
+    """The links among what stands for the outputs of an expanded node."""
+    return [part for value in outputs.values() for part in (value.stands if type(value) is Items else (value,)) if type(part) is Link]
 
 
 def check_output(parent: GraphNode, name: str, value: Any) -> Any:
@@ -74,6 +79,12 @@ def _output(parent: GraphNode, expansion: Expand, made: Mapping[str, GraphNode],
     if name not in expansion.outputs:
         raise BadOutput(f"its expansion says nothing for output `{name}`", hint=_outputs_hint(parent))
     value = expansion.outputs[name]
+    if type(value) is Items:
+        return Items(tuple(_stand(part, made, name, prefix) for part in value.stands))
+    return _stand(value, made, name, prefix)
+
+
+def _stand(value: Any, made: Mapping[str, GraphNode], name: str, prefix: str) -> Any:
     if isinstance(value, Ref):
         return value.source
     if not isinstance(value, Result):

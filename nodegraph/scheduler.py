@@ -19,13 +19,13 @@ from nodegraph.cache import SMALL, Cache, Entry, size_of
 from nodegraph.calling import Caller, Pending
 from nodegraph.document import Link
 from nodegraph.errors import Cancelled, NodegraphError, RunawayExpansion
-from nodegraph.expansion import check_output, expanded_nodes
+from nodegraph.expansion import check_output, expanded_nodes, links_of
 from nodegraph.graph import Graph, GraphNode
 from nodegraph.keys import Key, KeyMaker, canonical, digest
 from nodegraph.lanes import Lanes
 from nodegraph.plan import Valid
 from nodegraph.tracing import Tracing
-from nodegraph.values import Blocked, Expand
+from nodegraph.values import Blocked, Expand, Items
 
 if TYPE_CHECKING:
     from nodegraph.async_lane import AsyncLane
@@ -140,10 +140,16 @@ class Run:
     def announce(self) -> None:
         """Tell that the run began, and then of the results that were at hand."""
         if self.emit is not ev.ignore:
-            self.emit(ev.RunStarted(len(self.waiting), list(self.cached)))
+            self.emit(ev.RunStarted(len(self.waiting), [*self.cached, *self.at_hand()]))
         early, self.early = self.early or [], None
         for event in early:
             self.emit(event)
+
+    def at_hand(self) -> list[str]:
+        """Nodes that nothing has asked for and whose results are known: before cached ones, or behind lazy inputs."""
+        asked = self.entries.keys() | self.waiting.keys()
+        entries = {id: self.cache.peek(self.keys[id], self.places.get(id, b"")) for id in self.graph.nodes if id not in asked}
+        return [id for id, entry in entries.items() if entry is not None and (not entry.shown or self.valid(entry))]
 
     def tell(self, event: ev.Event) -> None:
         if self.early is not None:
@@ -410,11 +416,14 @@ class Run:
             if isinstance(error, KeyboardInterrupt):
                 self.interrupt = error
             if isinstance(error, Cancelled | KeyboardInterrupt):
-                self.cancelled.set()
+                if self.error is None or self.interrupt is not None:
+                    self.cancelled.set()
             elif self.error is None:
                 self.error = self.explain(id, error)
                 if self.emit is not ev.ignore:
                     self.tell(ev.NodeFailed(id, self.error))
+                if self.async_lane is not None:
+                    self.async_lane.stop()
             self.lanes.stop()
 
     def explain(self, id: str, error: BaseException) -> NodegraphError:
@@ -448,7 +457,7 @@ class Run:
             place = self.key_maker.place(inner, self.places)
             if place is not None:
                 self.places[inner.id] = place
-        links = [value.node for value in outputs.values() if type(value) is Link]
+        links = [link.node for link in links_of(outputs)]
         sources = list(dict.fromkeys([*links, *(inner.id for inner in made if inner.spec.output_node)]))
         missing = [source for source in sources if source not in self.entries]
         self.expanding[id] = _Open(outputs, sources, begin)
@@ -478,7 +487,10 @@ class Run:
         outputs: dict[str, Any] = {}
         ids: dict[str, Key] = {}
         for name, stands in opened.outputs.items():
-            value = self.entries[stands.node].outputs[stands.output] if type(stands) is Link else stands
+            if type(stands) is Items:
+                outputs[name] = [check_output(node, name, self.stood_for(part)) for part in stands.stands]
+                continue
+            value = self.stood_for(stands)
             outputs[name] = check_output(node, name, value)
             known = self.value_id(stands) if type(stands) is Link and outputs[name] is value else content_id(outputs[name])
             if known is not None:
@@ -491,6 +503,10 @@ class Run:
         for source in opened.sources:
             self.release(source)
         return entry
+
+    def stood_for(self, stands: Any) -> Any:
+        """The value of what stands for an output: of a link, what came of it."""
+        return self.entries[stands.node].outputs[stands.output] if type(stands) is Link else stands
 
 
 def is_small(value: Any) -> bool:

@@ -42,3 +42,26 @@ class Expand:
 
     nodes: Mapping[str, Call]
     outputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """What stands for an output of a node that is called once an item, some of whose calls expanded: one thing an item."""
+
+    stands: tuple[Any, ...]
+
+
+def joined(expansions: Mapping[int, Expand], outputs: Mapping[str, list[Any]]) -> Expand:
+    """The expansions of some items, by place, as one; `outputs` has what the calls for the other items gave, and anything for these."""
+    nodes: dict[str, Call] = {}
+    lists = {name: list(items) for name, items in outputs.items()}
+    for place, expansion in expansions.items():
+        for name, call in expansion.nodes.items():
+            nodes[f"{place}.{name}"] = Call(call.type, {input: _moved(value, place) for input, value in call.inputs.items()})
+        for name, stand in expansion.outputs.items():
+            lists.setdefault(name, [None] * (place + 1))[place] = _moved(stand, place)
+    return Expand(nodes, {name: Items(tuple(items)) for name, items in lists.items()})
+
+
+def _moved(value: Any, place: int) -> Any:
+    return Result(f"{place}.{value.node}", value.output) if isinstance(value, Result) else value

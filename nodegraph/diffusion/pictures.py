@@ -64,6 +64,10 @@ def read_image(path: Path) -> tuple[Image, Mask]:
     return Image(np.ascontiguousarray(np.stack(colours))), Mask(np.stack(alphas))
 
 
+SLACK: Final = 2**-10
+"""of a step: k / 255 * 255 may come out a little below k in float32"""
+
+
 def _eight_bit(picture: Any) -> Any:
     """16-bit grey pictures are scaled down; Pillow alone would clip them."""
     if picture.mode in ("I", "I;16", "I;16B", "I;16L"):
@@ -72,10 +76,18 @@ def _eight_bit(picture: Any) -> Any:
 
 
 def to_bytes(image: Image) -> Any:
-    """uint8 (B, H, W, 3), rounded to the nearest."""
+    """uint8 (B, H, W, 3)."""
+    return eight_bits(image.data)
+
+
+def eight_bits(values: Any) -> Any:
+    """0..1 as 0..255, uint8: cut off as ComfyUI does, so that its files and ours are alike, but what was k / 255 is k again.
+
+    Rounding to the nearest would be as good; it gives other files wherever a value lies in the upper half of a step.
+    """
     import numpy as np
 
-    return np.clip(np.rint(image.data * 255.0), 0, 255).astype(np.uint8)
+    return np.clip(values * 255.0 + SLACK, 0, 255).astype(np.uint8)
 
 
 def encode(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from nodegraph.diffusion.pictures import eight_bits
 from nodegraph.diffusion.placing import centre_window, scaled_window
 from nodegraph.diffusion.slerp import slerp
 from nodegraph.diffusion.tensors import to_array, to_tensor
@@ -81,11 +82,10 @@ def _interpolate(planes: Tensor, method: str, width: int, height: int) -> Tensor
 
 
 def _lanczos(picture: Any, width: int, height: int) -> Any:
-    """(H, W, 3) -> (height, width, 3), rounded to 8 bits before and after."""
+    """(H, W, 3) -> (height, width, 3), in 8 bits before and after."""
     from PIL import Image as Pillow
 
-    pixels = np.clip(np.rint(picture * 255.0), 0, 255).astype(np.uint8)
-    small = Pillow.fromarray(pixels).resize((width, height), Pillow.Resampling.LANCZOS)
+    small = Pillow.fromarray(eight_bits(picture)).resize((width, height), Pillow.Resampling.LANCZOS)
     return np.asarray(small, dtype=np.float32) / np.float32(255.0)
 
 

@@ -559,6 +559,38 @@ def test_when_one_item_fails_the_others_are_stopped_before_the_run_ends(toys: Ha
     assert sorted(ended) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("fails", ["Boom", "BoomLater"])
+def test_when_a_node_fails_those_that_only_wait_are_not_waited_for(toys: Harness, fails: str) -> None:
+    waiting, ended = threading.Event(), threading.Event()
+
+    @node("Wait", category="test")
+    async def wait(a: int = 0) -> int:
+        """It would never come back."""
+        waiting.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return a
+
+    @node("Once", category="test")
+    def once(a: int = 0) -> int:
+        """Give the other one time to wait."""
+        assert waiting.wait(WAIT)
+        return a
+
+    @node("BoomLater", category="test")
+    async def boom_later(a: int) -> int:
+        """Fail in the same lane."""
+        raise ValueError("later")
+
+    toys.registry.add(wait, once, boom_later)
+    nodes: Nodes = {"w": ("Wait", {}), "o": ("Once", {}), "x": (fails, {"a": link("o.int")})}
+    outcome = toys.run(nodes, ["w", "x"])
+    assert outcome.error is not None
+    assert (outcome.status, outcome.error.node, ended.is_set()) == ("failed", "x", True)
+
+
 def test_an_async_node_can_wait_for_lazy_inputs_and_expand(toys: Harness) -> None:
     @node("Either", category="test")
     async def either(on: bool, yes: Lazy[int], no: Lazy[int]) -> int | Expand:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 import traceback
@@ -19,7 +20,7 @@ from nodegraph import Blocked, Call, Context, Each, Expand, InputFile, InputRefu
 from nodegraph.cache import Cache, DiskCache, Entry, MemoryCache
 from nodegraph.document import Document, Link, NodeEntry
 from nodegraph.errors import BadOutput, Cancelled, NodeFailed, NodegraphError, OutOfMemory, RunawayExpansion
-from nodegraph.events import Event
+from nodegraph.events import Event, RunStarted
 
 # ------------------------------------------------------------------------------------------------ what runs
 
@@ -803,15 +804,66 @@ def test_an_expansion_of_an_output_node_runs_what_it_saves(toys: Harness) -> Non
     assert (outcome.status, len(saved_files(toys)), len(outcome.result.shown["1"])) == ("done", 3, 3)
 
 
-def test_a_node_called_once_an_item_cannot_expand(toys: Harness) -> None:
-    @node("EachExpand", category="test")
-    def each_expand(a: Each[int]) -> int | Expand:
-        """Expand."""
-        return Expand({}, {"int": a})
+def test_of_a_node_called_once_an_item_some_calls_may_expand(toys: Harness) -> None:
+    @node("Halved", category="test")
+    def halved(a: Each[int]) -> int | Expand | Blocked:
+        """Even numbers go through another node, twelve is not let through."""
+        if a == 12:
+            return Blocked()
+        return Expand({"add": Call("Add", {"a": a, "b": 100})}, {"int": Result("add", "int")}) if a % 2 == 0 else a
 
-    toys.registry.add(each_expand)
-    assert isinstance(toys.run({"1": ("EachExpand", {"a": [1, 2]})}, ["1"]).error, BadOutput)
-    assert toys.run({"1": ("EachExpand", {"a": 1})}, ["1"]).value("1") == 1
+    toys.registry.add(halved)
+    outcome = toys.run({"1": ("Halved", {"a": [1, 2, 3, 12, 4]})}, ["1"])
+    assert outcome.value("1") == [1, 102, 3, Blocked(), 104]
+    assert sorted(outcome.ran) == ["1", "1/0.1.add", "1/0.4.add"]
+    assert toys.run({"1": ("Halved", {"a": 2})}, ["1"]).value("1") == 102
+
+
+def test_calls_for_items_may_expand_beside_each_other(toys: Harness) -> None:
+    @node("ByOthers", category="test")
+    async def by_others(a: Each[int]) -> int | Expand:
+        """Wait, then have it done by others."""
+        await asyncio.sleep(0)
+        return Expand(
+            {"one": Call("Constant", {"value": a}), "two": Call("Add", {"a": Result("one", "int"), "b": 1})}, {"int": Result("two", "int")}
+        )
+
+    toys.registry.add(by_others)
+    assert toys.run({"1": ("ByOthers", {"a": list(range(20))})}, ["1"]).value("1") == list(range(1, 21))
+
+
+@pytest.mark.parametrize("outputs", [{}, {"int": Result("nobody", "int")}, {"int": "a word"}])
+def test_a_faulty_expansion_of_one_item_is_a_fault_of_the_node(toys: Harness, outputs: dict[str, Any]) -> None:
+    @node("OneBad", category="test")
+    def one_bad(a: Each[int]) -> int | Expand:
+        """The second call speaks of what is not there."""
+        return Expand({}, outputs) if a == 2 else a
+
+    toys.registry.add(one_bad)
+    error = toys.run({"1": ("OneBad", {"a": [1, 2]})}, ["1"]).error
+    assert isinstance(error, BadOutput)
+    assert (error.node, error.node_type) == ("1", "OneBad")
+
+
+def test_a_run_tells_at_its_beginning_of_all_results_that_are_at_hand(toys: Harness) -> None:
+    """Also of those that only went into others that are at hand, and of those behind inputs that may not be asked for."""
+    cache = Cache()
+    chain: Nodes = {
+        "1": ("Constant", {"value": 1}),
+        "2": ("Add", {"a": link("1.int"), "b": 1}),
+        "3": ("Add", {"a": link("2.int"), "b": 1}),
+        "4": ("Constant", {"value": 4}),
+    }
+    toys.run(chain, ["3"], cache)
+
+    def at_hand(nodes: Nodes, target: str) -> list[str]:
+        (begin,) = [event for event in toys.run(nodes, [target], cache).events if isinstance(event, RunStarted)]
+        assert len(set(begin.cached)) == len(begin.cached)
+        return sorted(begin.cached)
+
+    assert at_hand(chain, "3") == ["1", "2", "3"]
+    assert at_hand({**chain, "5": ("If", {"on": True, "yes": link("2.int"), "no": link("4.int")})}, "5") == ["1", "2", "3"]
+    assert at_hand({"9": ("Constant", {"value": 9})}, "9") == []
 
 
 def test_a_failing_inner_node_names_the_node_of_the_document(toys: Harness) -> None:
