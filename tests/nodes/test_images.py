@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 from nodegraph import media
 from nodegraph.context import Context
 from nodegraph.diffusion import Image
+from nodegraph.diffusion.pictures import eight_bits
 from nodegraph.errors import InputRefused, NodegraphError
 from nodegraph.events import ignore
 from nodegraph.files import Files
@@ -67,11 +68,20 @@ def test_without_embed_the_file_carries_nothing(ctx: Context) -> None:
     assert media.read_texts(shown(ctx)[0]) == {}
 
 
+def test_what_was_read_from_eight_bits_is_written_as_it_was_and_all_else_is_cut_off() -> None:
+    steps = np.arange(256, dtype=np.float32)
+    assert np.array_equal(eight_bits(steps / np.float32(255)), steps)
+    between = np.linspace(0, 1, 100_001)
+    far = np.abs(between * 255 - np.rint(between * 255)) > 0.002
+    assert np.array_equal(eight_bits(between.astype(np.float32))[far], np.floor(between * 255)[far])
+    assert eight_bits(np.array([-1, 0.5, 1, 7], np.float32)).tolist() == [0, 127, 255, 255]
+
+
 def test_webp_at_quality_100_is_lossless_and_carries_the_workflow(ctx: Context) -> None:
     images.save_image(ctx, picture(), format="webp", quality=100)
     (path,) = shown(ctx)
     with Pillow.open(path) as saved:
-        assert np.array_equal(np.asarray(saved.convert("RGB")), np.rint(picture().data[0] * 255).astype(np.uint8))
+        assert np.array_equal(np.asarray(saved.convert("RGB")), eight_bits(picture().data[0]))
     assert "nodegraph" in media.read_texts(path)
 
 
