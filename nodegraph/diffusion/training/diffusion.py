@@ -125,7 +125,6 @@ class DiffusionTask(Task):
         """
         self.cache, self.settings, self.seed, self.shown = cache, settings, seed, shown
         self.batches, self.wordless = cache.batches(settings.batch, seed), Wordless(cache, settings.wordless, seed)
-        self.recipe = replace(settings.captions, empty=0.0) if settings.wordless.labels else settings.captions
         self.sampling = ModelSampling(prediction=Prediction("v"))
         with torch.random.fork_rng():
             torch.manual_seed(int(generator(seed, Stream.WEIGHTS).integers(2**31)))
@@ -156,13 +155,14 @@ class DiffusionTask(Task):
     def captioned(self, step: int) -> tuple[NDArray[np.int64], list[str]]:
         """The rows of a step, and what is said of each; "" of some."""
         rows, words = self.wordless.at(step, self.batches.at(step))
-        rng = generator(self.seed, Stream.CAPTION, step)
-        return rows, [self._said(self.cache.shot(int(row)), word, rng) for row, word in zip(rows, words, strict=True)]
+        captions, rng = self.settings.captions, generator(self.seed, Stream.CAPTION, step)
+        recipe = replace(captions, empty=0.0) if self.wordless.shows(rows) else captions
+        return rows, [self._said(self.cache.shot(int(row)), word, recipe, rng) for row, word in zip(rows, words, strict=True)]
 
-    def _said(self, shot: Shot, word: str | None, rng: np.random.Generator) -> str:
+    def _said(self, shot: Shot, word: str | None, recipe: CaptionRecipe, rng: np.random.Generator) -> str:
         first, *others = (self.cache.dataset.entries[index] for index in shot.cast)
         called = first if word is None else replace(first, label=word, name="", tags=())
-        text = describe(called, shot.scene, self.recipe, rng, *others)
+        text = describe(called, shot.scene, recipe, rng, *others)
         return "" if word == "" else text
 
     def _weights(self, sigma: Tensor) -> Tensor:

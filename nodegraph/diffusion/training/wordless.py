@@ -18,7 +18,7 @@ from nodegraph.diffusion.training.captions import FRAME
 from nodegraph.diffusion.training.dataset import Dataset
 from nodegraph.diffusion.training.latents import LatentCache
 from nodegraph.diffusion.training.scenes import COLOURS
-from nodegraph.errors import BadValue
+from nodegraph.errors import BadValue, did_you_mean
 
 _WORD = re.compile(r"[a-z]+")
 _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
@@ -45,19 +45,28 @@ class Wordless:
         """Raises `BadValue` for labels that the data set does not have."""
         strange = sorted(set(recipe.labels) - set(cache.dataset.labels))
         if strange:
-            raise BadValue(f"the data set shows no {', '.join(strange)}", hint="name subjects by their labels in its metadata.jsonl")
+            hint = did_you_mean(strange[0], cache.dataset.labels) or "name subjects by their labels in its metadata.jsonl"
+            raise BadValue(f"the data set shows no {', '.join(strange)}", input="wordless", hint=hint)
         self.cache, self.recipe, self.seed = cache, recipe, seed
         self._rows = _rows_by_bucket(cache, recipe.labels)
         self._unknown = unknown_words(cache.dataset) if recipe.labels else ()
 
+    def shows(self, rows: NDArray[np.int64]) -> bool:
+        """Whether there are any pictures of the chosen subjects in the shape of these."""
+        return self._bucket(rows) in self._rows
+
     def at(self, step: int, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[str | None]]:
         """The rows of a step, and of each the word it is called by: None for its own, "" for no caption at all."""
-        few = self._rows.get(int(self.cache.places[rows[0], 0]))
-        if few is None:
+        if not self.shows(rows):
             return rows, [None] * len(rows)
+        few = self._rows[self._bucket(rows)]
         rng = generator(self.seed, Stream.WORDLESS, step)
         exchanged = rng.random(len(rows)) < self.recipe.share
         return np.where(exchanged, rng.choice(few, len(rows)), rows), [self._word(rng) if each else None for each in exchanged]
+
+    def _bucket(self, rows: NDArray[np.int64]) -> int:
+        """The shape of a batch; all of its pictures have the same."""
+        return int(self.cache.places[rows[0], 0])
 
     def _word(self, rng: np.random.Generator) -> str:
         if rng.random() >= self.recipe.unknown:
