@@ -32,6 +32,8 @@ QUICKER: dict[str, dict[str, Any]] = {
     "failures": {"sample.steps": 2, **PLAINLY},
     "eight_steps": {"sample.steps": 4, "quick.steps": 2, **PLAINLY},
     "contact_sheet": {"sample.steps": 2},
+    "prompt_grid": {"sample.steps": 2},
+    "sampler_comparison": {"sample.steps": [2, 3, 4, 5] * 6},
     "prompt_travel": {"sample.steps": 4, "travel.frames": 1},
 }
 """workflows that make many pictures run here with few steps, but with every picture; all others as they are"""
