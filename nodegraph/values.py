@@ -55,11 +55,12 @@ def joined(expansions: Mapping[int, Expand], outputs: Mapping[str, list[Any]]) -
     """The expansions of some items, by place, as one; `outputs` has what the calls for the other items gave, and anything for these."""
     nodes: dict[str, Call] = {}
     lists = {name: list(items) for name, items in outputs.items()}
+    count = max(expansions) + 1
     for place, expansion in expansions.items():
         for name, call in expansion.nodes.items():
             nodes[f"{place}.{name}"] = Call(call.type, {input: _moved(value, place) for input, value in call.inputs.items()})
         for name, stand in expansion.outputs.items():
-            lists.setdefault(name, [None] * (place + 1))[place] = _moved(stand, place)
+            lists.setdefault(name, [None] * count)[place] = _moved(stand, place)
     return Expand(nodes, {name: Items(tuple(items)) for name, items in lists.items()})
 
 

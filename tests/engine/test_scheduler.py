@@ -832,15 +832,15 @@ def test_calls_for_items_may_expand_beside_each_other(toys: Harness) -> None:
     assert toys.run({"1": ("ByOthers", {"a": list(range(20))})}, ["1"]).value("1") == list(range(1, 21))
 
 
-@pytest.mark.parametrize("outputs", [{}, {"int": Result("nobody", "int")}, {"int": "a word"}])
+@pytest.mark.parametrize("outputs", [{}, {"int": Result("nobody", "int")}, {"int": "a word"}, {"int": 1, "other": 2}])
 def test_a_faulty_expansion_of_one_item_is_a_fault_of_the_node(toys: Harness, outputs: dict[str, Any]) -> None:
     @node("OneBad", category="test")
     def one_bad(a: Each[int]) -> int | Expand:
-        """The second call speaks of what is not there."""
-        return Expand({}, outputs) if a == 2 else a
+        """All calls but the first speak of what is not there."""
+        return Expand({}, outputs) if a > 1 else a
 
     toys.registry.add(one_bad)
-    error = toys.run({"1": ("OneBad", {"a": [1, 2]})}, ["1"]).error
+    error = toys.run({"1": ("OneBad", {"a": [1, 2, 3]})}, ["1"]).error
     assert isinstance(error, BadOutput)
     assert (error.node, error.node_type) == ("1", "OneBad")
 

@@ -12,8 +12,10 @@ from aiohttp import web
 
 FINAL_TEXT: Final = 0x81
 """a whole message of text, not compressed (RFC 6455, section 5.2)"""
-SHORT, MIDDLE = 126, 2**16
-"""bytes from which on a frame's length is told in 2 and in 8 bytes of their own"""
+SHORT: Final = 126
+"""bytes from which on a frame's length is told in 2 bytes of its own"""
+MIDDLE: Final = 2**16
+"""bytes from which on it is told in 8"""
 MOST: Final = 64 * 1024
 """characters from which on a bundle is better sent than gathered on"""
 
