@@ -19,7 +19,7 @@ from nodegraph.literals import check_limits, converted
 from nodegraph.registry import Registry
 from nodegraph.schema import InputSpec, NodeSpec
 from nodegraph.types import FLOAT, ListOf, Type, fits, type_name
-from nodegraph.values import Blocked, Expand, joined
+from nodegraph.values import UNSAID, Blocked, Expand, joined
 
 Ask = Callable[[Link], Any]
 Shown = tuple[Mapping[str, Any], ...]
@@ -255,15 +255,9 @@ def gathered(spec: NodeSpec, results: Sequence[Any]) -> Any:
     expansions = {place: result for place, result in enumerate(results) if type(result) is Expand}
     if not expansions:
         return {name: [result[name] for result in results] for name in spec.outputs}
-    for expansion in expansions.values():
-        silent = [name for name in spec.outputs if name not in expansion.outputs]
-        if silent:
-            raise BadOutput(
-                f"its expansion says nothing for output `{silent[0]}`", hint="say in Expand.outputs what stands for each output"
-            )
     return joined(
         expansions,
-        {name: [None if place in expansions else result[name] for place, result in enumerate(results)] for name in spec.outputs},
+        {name: [UNSAID if place in expansions else result[name] for place, result in enumerate(results)] for name in spec.outputs},
     )
 
 

@@ -13,7 +13,7 @@ from nodegraph.graph import GraphNode, build
 from nodegraph.literals import converted
 from nodegraph.registry import Registry
 from nodegraph.types import ANY, Type, fits, type_name
-from nodegraph.values import Blocked, Expand, Items, Result
+from nodegraph.values import UNSAID, Blocked, Expand, Items, Result
 
 
 def expanded_nodes(
@@ -33,10 +33,8 @@ def expanded_nodes(
     except Problems as error:
         told = "\n".join(f"{problem.where()}: {problem.message}" for problem in error.errors[:5])
         raise BadOutput(f"its expansion is no valid graph\n{told}", hint="this is a fault of the node; mend its function") from error
-    outputs = {name: _output(parent, expansion, graph.nodes, name, prefix) for name in parent.spec.outputs}
-    unknown = [name for name in expansion.outputs if name not in parent.spec.outputs]
-    if unknown:
-        raise BadOutput(f"its expansion speaks of outputs that it does not have: {shorten(unknown)}", hint=_outputs_hint(parent))
+    _check_promised(parent, expansion)
+    outputs = {name: _output(expansion.outputs[name], graph.nodes, name, prefix) for name in parent.spec.outputs}
     for node in graph.nodes.values():
         node.root = parent.root or parent.id
     return list(graph.nodes.values()), outputs
@@ -44,7 +42,12 @@ def expanded_nodes(
 
 def links_of(outputs: Mapping[str, Any]) -> list[Link]:
     """The links among what stands for the outputs of an expanded node."""
-    return [part for value in outputs.values() for part in (value.stands if type(value) is Items else (value,)) if type(part) is Link]
+    return [stand for value in outputs.values() for stand in stands_of(value) if type(stand) is Link]
+
+
+def stands_of(value: Any) -> tuple[Any, ...]:
+    """What stands for one output: one thing, or one an item."""
+    return value.stands if type(value) is Items else (value,)
 
 
 def check_output(parent: GraphNode, name: str, value: Any) -> Any:
@@ -75,10 +78,18 @@ def _value(value: Any, prefix: str, parent: GraphNode, outside: dict[Link, Type]
     return value
 
 
-def _output(parent: GraphNode, expansion: Expand, made: Mapping[str, GraphNode], name: str, prefix: str) -> Any:
-    if name not in expansion.outputs:
-        raise BadOutput(f"its expansion says nothing for output `{name}`", hint=_outputs_hint(parent))
-    value = expansion.outputs[name]
+def _check_promised(parent: GraphNode, expansion: Expand) -> None:
+    """Raises BadOutput unless an expansion speaks of all outputs of its node, for every item, and of no others."""
+    promised, hint = parent.spec.outputs, f"say in Expand.outputs what stands for {', '.join(parent.spec.outputs) or 'nothing'}"
+    silent = [name for name in promised if any(stand is UNSAID for stand in stands_of(expansion.outputs.get(name, UNSAID)))]
+    if silent:
+        raise BadOutput(f"its expansion says nothing for output `{silent[0]}`", hint=hint)
+    unknown = [name for name in expansion.outputs if name not in promised]
+    if unknown:
+        raise BadOutput(f"its expansion speaks of outputs that it does not have: {shorten(unknown)}", hint=hint)
+
+
+def _output(value: Any, made: Mapping[str, GraphNode], name: str, prefix: str) -> Any:
     if type(value) is Items:
         return Items(tuple(_stand(part, made, name, prefix) for part in value.stands))
     return _stand(value, made, name, prefix)
@@ -96,7 +107,3 @@ def _stand(value: Any, made: Mapping[str, GraphNode], name: str, prefix: str) ->
             hint="name a node of the expansion and one of its outputs",
         )
     return Link(inner.id, value.output)
-
-
-def _outputs_hint(parent: GraphNode) -> str:
-    return f"say in Expand.outputs what stands for {', '.join(parent.spec.outputs) or 'nothing'}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeGuard
 
 from nodegraph.cache import Cache, Entry
 from nodegraph.document import Link
@@ -40,12 +41,17 @@ def plan(
             continue
         seen.add(id)
         entry = cache.get(keys[id], places.get(id, b""))
-        if entry is not None and (not entry.shown or valid(entry)):
+        if is_usable(entry, valid):
             cached.append(id)
         else:
             run.append(id)
             stack += [link.node for link in strict_links(graph.nodes[id])]
     return Plan(tuple(run), tuple(cached))
+
+
+def is_usable(entry: Entry | None, valid: Valid) -> TypeGuard[Entry]:
+    """Whether a result is there and what it showed is still as it was."""
+    return entry is not None and (not entry.shown or valid(entry))
 
 
 def strict_links(node: GraphNode) -> Iterator[Link]:

@@ -23,7 +23,7 @@ from nodegraph.expansion import check_output, expanded_nodes, links_of
 from nodegraph.graph import Graph, GraphNode
 from nodegraph.keys import Key, KeyMaker, canonical, digest
 from nodegraph.lanes import Lanes
-from nodegraph.plan import Valid
+from nodegraph.plan import Valid, is_usable
 from nodegraph.tracing import Tracing
 from nodegraph.values import Blocked, Expand, Items
 
@@ -149,7 +149,7 @@ class Run:
         """Nodes that nothing has asked for and whose results are known: before cached ones, or behind lazy inputs."""
         asked = self.entries.keys() | self.waiting.keys()
         entries = {id: self.cache.peek(self.keys[id], self.places.get(id, b"")) for id in self.graph.nodes if id not in asked}
-        return [id for id, entry in entries.items() if entry is not None and (not entry.shown or self.valid(entry))]
+        return [id for id, entry in entries.items() if is_usable(entry, self.valid)]
 
     def tell(self, event: ev.Event) -> None:
         if self.early is not None:
@@ -185,7 +185,7 @@ class Run:
             if id in self.entries or id in self.waiting:
                 continue
             entry = self.cache.get(self.keys[id], self.places.get(id, b""))
-            if entry is not None and (not entry.shown or self.valid(entry)):
+            if is_usable(entry, self.valid):
                 if id not in self.arrived:
                     self.cached.append(id)
                 self.arrive(id, entry, cached=True)
@@ -258,7 +258,7 @@ class Run:
                 return True
             actual = self.actual_key(node, values)
             known = self.cache.get_actual(actual) if actual is not None else self.cache.peek(self.keys[id])
-            if known is not None and (not known.shown or self.valid(known)):
+            if is_usable(known, self.valid):
                 self.cut_off(id, node, known, actual)
                 return True
             if self.emit is not ev.ignore and id not in self.started:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,12 @@ class Items:
     stands: tuple[Any, ...]
 
 
+UNSAID: Final = object()
+"""in the place of what an expansion does not speak of"""
+
+
 def joined(expansions: Mapping[int, Expand], outputs: Mapping[str, list[Any]]) -> Expand:
-    """The expansions of some items, by place, as one; `outputs` has what the calls for the other items gave, and anything for these."""
+    """The expansions of some items, by place, as one; `outputs` has what the calls for the other items gave, and UNSAID for these."""
     nodes: dict[str, Call] = {}
     lists = {name: list(items) for name, items in outputs.items()}
     count = max(expansions) + 1
@@ -60,7 +64,7 @@ def joined(expansions: Mapping[int, Expand], outputs: Mapping[str, list[Any]]) -
         for name, call in expansion.nodes.items():
             nodes[f"{place}.{name}"] = Call(call.type, {input: _moved(value, place) for input, value in call.inputs.items()})
         for name, stand in expansion.outputs.items():
-            lists.setdefault(name, [None] * count)[place] = _moved(stand, place)
+            lists.setdefault(name, [UNSAID] * count)[place] = _moved(stand, place)
     return Expand(nodes, {name: Items(tuple(items)) for name, items in lists.items()})
 
 

@@ -30,11 +30,6 @@ def token_text(token: int) -> str:
     return text
 
 
-def vocabulary() -> list[str]:
-    """What every token stands for, in the order of their ids, with "</w>" where it ends a word."""
-    return list(_vocabulary(_merges()))
-
-
 @lru_cache(maxsize=1)
 def clip_tokenizer() -> Tokenizer:
     """The tokenizer, built once a process in about a tenth of a second."""

@@ -98,7 +98,7 @@ BLACK, WHITE = 0, 0xFFFFFF
 
 
 def mixed(share: float, **more: Any) -> Prompt:
-    """A black and a white picture, mixed; `color` of the black one keeps a test's pictures apart from those of others."""
+    """A black and a white picture, mixed: `share` of the white one."""
     return {
         "black": picture(BLACK),
         "white": picture(WHITE),

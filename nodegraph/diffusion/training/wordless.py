@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nodegraph.diffusion.tokenizer import vocabulary
+from nodegraph.diffusion.tokenizer import clip_tokenizer
 from nodegraph.diffusion.training.batches import Stream, generator
 from nodegraph.diffusion.training.captions import FRAME
 from nodegraph.diffusion.training.dataset import Dataset
@@ -82,7 +82,7 @@ def unknown_words(dataset: Dataset) -> tuple[str, ...]:
     for entry in dataset.entries:
         known |= {entry.label, entry.name, entry.style, entry.caption, *entry.tags}
     used = set(_WORD.findall(" ".join(known).lower()))
-    words = (token.removesuffix("</w>") for token in vocabulary() if token.endswith("</w>"))
+    words = (token.removesuffix("</w>") for token in clip_tokenizer().get_vocab() if token.endswith("</w>"))
     fresh = (word for word in words if used.isdisjoint((word, word.removesuffix("s"), word.removesuffix("es"))))
     return tuple(sorted(word for word in fresh if len(word) > 2 and _WORD.fullmatch(word)))
 
@@ -94,7 +94,7 @@ def _invented(rng: np.random.Generator) -> str:
 
 def _rows_by_bucket(cache: LatentCache, labels: tuple[str, ...]) -> dict[int, NDArray[np.int64]]:
     entries = cache.dataset.entries
-    named = [row for row in range(len(cache)) if labels and entries[cache.picture(row)].label in labels]
+    named = [row for row in range(len(cache)) if entries[cache.picture(row)].label in labels]
     alone = np.array([row for row in named if len((shot := cache.shot(row)).cast) == 1 and not shot.scene.place], np.int64)
     buckets = cache.places[alone, 0]
     return {int(bucket): alone[buckets == bucket] for bucket in np.unique(buckets)}
