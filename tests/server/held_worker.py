@@ -7,11 +7,15 @@ import itertools
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from engine_worker import EngineWorker, engine
 
 from nodegraph import Context, node
 from nodegraph.server.queue.model import Outcome, RunListener, Submission
+
+MOST_ROUNDS: Final = 30_000
+"""about a minute: a run that a test forgot ends, instead of holding up all that comes after"""
 
 
 class HeldWorker(EngineWorker):
@@ -54,9 +58,11 @@ def hold_until(opened: threading.Event) -> Callable[..., int]:
     @node("Hold", category="toys", cached=False)
     def hold(ctx: Context, a: int = 0) -> int:
         """Wait, and tell each round."""
-        for _ in ctx.track(itertools.count()):
+        for rounds in ctx.track(itertools.count()):
             if opened.wait(0.002):
                 break
+            if rounds == MOST_ROUNDS:
+                raise TimeoutError("nobody let this run go")
         return a
 
     return hold

@@ -467,6 +467,38 @@ def test_a_job_cancelled_in_the_moment_it_is_taken_does_not_run(tmp_path: Path) 
     run(main)
 
 
+def test_a_job_whose_start_is_still_being_stored_when_the_server_stops_waits_again(tmp_path: Path) -> None:
+    go = threading.Event()
+
+    async def main() -> None:
+        def clock() -> float:
+            calls.append(time.time())
+            if len(calls) == 2:  # the start of the job, not on disk yet
+                store.write(lambda _: go.wait(30))
+            return calls[-1]
+
+        calls: list[float] = []
+        worker = EngineWorker(engine(tmp_path))
+        store = Store.open(tmp_path / "state")
+        service = Service(store, [worker], clock=clock)
+        await service.start()
+        await service.submit(Submission("x", add(1)))
+        while not service.running():
+            await asyncio.sleep(0)
+        stopping = asyncio.create_task(service.stop())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        go.set()
+        await stopping
+        job = await service.job("x")
+        assert job is not None
+        assert (job.status, job.attempt) == ("pending", 0)
+        assert worker.started == []
+        await store.close()
+
+    run(main)
+
+
 def test_a_cancel_that_was_acknowledged_holds_though_the_server_dies(tmp_path: Path) -> None:
     async def first() -> None:
         worker = HeldWorker(tmp_path, deaf=True)

@@ -132,7 +132,7 @@ class Dispatcher:
         self._counters.started += 1
 
     async def _outcome(self, entry: Entry, worker: Worker, submission: Submission) -> Outcome:
-        if entry.cancel:
+        if entry.cancel or self._stopping:
             return Outcome("cancelled")
         entry.log.open()
         try:
