@@ -197,6 +197,7 @@ def train_diffusion(
     variants: Annotated[int, Number(1, 10_000)] = 16,
     min_snr: Annotated[float, Number(0, 1000)] = 0.0,
     wordless: Annotated[str, Text(multiline=False, placeholder="subjects, separated by commas")] = "",
+    negative: Annotated[str, Text(multiline=False, placeholder="words, separated by commas")] = "",
     prompts: Annotated[str, Text()] = "",
     licence: str = "",
     sample_steps: Annotated[int, Number(0, 1_000_000)] = 400,
@@ -225,11 +226,15 @@ def train_diffusion(
         and colours, decided where there is most noise, are then learnt sooner in a short run
     wordless: subjects that an empty prompt draws, and a prompt of words the data set never uses; a quarter of the pictures then shows
         them without words. Empty: a tenth of the captions is left out whatever they tell, and such prompts give nothing in particular
+    negative: words of negative prompts, such as "blurry, ugly": a caption that is left out says one to four of these instead, and a
+        negative prompt of such words leads best. With `wordless` this is needed, or guidance gets weaker: the empty prompt then stands
+        for its subjects, not for all pictures
     prompts: one a line; the sample sheet shows a picture of each. Empty takes subjects and styles in turn
     licence: of the weights, written into the file beside whose pictures they come from; empty takes the licences of the pictures
     sample_steps: how often the sample sheet is made, 0 never
     save_minutes: how often the state is saved, besides every 500 steps and when cancelled
     """
+    from nodegraph.diffusion.training.captions import CaptionRecipe
     from nodegraph.diffusion.training.checkpoint import CheckpointJob
     from nodegraph.diffusion.training.dataset import read_dataset
     from nodegraph.diffusion.training.diffusion import DiffusionSettings
@@ -247,6 +252,7 @@ def train_diffusion(
     saving = replace(rates, sample_steps=sample_steps, save_seconds=60 * save_minutes)
     loop = replace(saving, optimiser=OptimiserSettings(optimiser), bf16=precision == "bf16")
     begun = None if start is None else start_of(ctx, start)
+    said = DiffusionSettings(batch, CaptionRecipe(negative=named(negative)), min_snr, WordlessRecipe(named(wordless)))
     with ctx.load(vae) as net:
         job = CheckpointJob(
             dataset,
@@ -255,7 +261,7 @@ def train_diffusion(
             title=name,
             licence=licence or licence_of(dataset),
             loop=loop,
-            diffusion=DiffusionSettings(batch=batch, min_snr=min_snr, wordless=WordlessRecipe(named(wordless))),
+            diffusion=said,
             latents=LatentSettings(size=size, variants=variants, aspect=aspect),
             prompts=lines,
             start=begun,

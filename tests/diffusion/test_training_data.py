@@ -259,6 +259,18 @@ def test_a_written_caption_is_kept_word_for_word() -> None:
     assert caption(entry, WHITE, CaptionRecipe(empty=0, drop_white=1)) == "Grandma's cat at noon"
 
 
+def test_words_of_negative_prompts_stand_for_half_of_the_missing_captions() -> None:
+    rng, words = np.random.default_rng(3), ("blurry", "ugly", "low quality", "text", "grainy", "noisy")
+    texts = [describe(FOX, Scene(WHITE), CaptionRecipe(negative=words), rng) for _ in range(3000)]
+    missing = [text for text in texts if "fox" not in text]
+    said = [text.split(", ") for text in missing if text]
+    assert len(missing) / len(texts) == pytest.approx(0.1, abs=0.02)
+    assert len(said) / len(missing) == pytest.approx(0.5, abs=0.08)
+    assert {word for text in said for word in text} == set(words)
+    assert {len(text) for text in said} == {1, 2, 3, 4}
+    assert all(len(set(text)) == len(text) for text in said)
+
+
 def test_one_in_ten_captions_is_empty() -> None:
     rng = np.random.default_rng(3)
     texts = [describe(FOX, Scene(WHITE), CaptionRecipe(), rng) for _ in range(3000)]

@@ -226,6 +226,23 @@ def test_pictures_without_words_show_the_chosen_few_and_all_others_stay(shapes: 
     assert not {"ball", "red", "plain", "background", "mint"} & {word for text in told for word in text.split()}
 
 
+def test_beside_pictures_without_words_a_negative_prompt_stands_for_all(shapes: Dataset, tmp_path: Path) -> None:
+    cache, few, words = cache_of(shapes, tmp_path / "cache"), shapes.labels[:1], ("blurry", "low quality")
+    recipe = WordlessRecipe(few, share=0.5)
+    task = DiffusionTask(cache, DiffusionSettings(16, CaptionRecipe(empty=0.4, negative=words), wordless=recipe), unet=UNET, clip=CLIP)
+    silent, negative = set[str](), set[str]()
+    for step in range(40):
+        for row, text in zip(*task.captioned(step), strict=True):
+            label = shapes.entries[cache.picture(int(row))].label
+            if not text:
+                silent.add(label)
+            elif set(text.split(", ")) <= set(words):
+                negative.add(label)
+    assert silent == set(few)
+    assert negative == set(shapes.labels)
+    assert not {"blurry", "low", "quality"} & set(task.wordless._unknown)
+
+
 def test_pictures_without_words_cannot_show_what_is_not_there(shapes: Dataset, tmp_path: Path) -> None:
     with pytest.raises(BadValue, match="no dodo, moa"):
         DiffusionTask(
@@ -283,12 +300,13 @@ def test_an_exported_checkpoint_is_identified_and_computes_the_same(shapes: Data
     task, vae = diffusion_task(shapes, tmp_path / "cache"), vae_task(shapes).net
     for _ in train(task, LoopSettings(steps=2, bf16=False), tmp_path / "run"):
         pass
-    card = card_of(shapes, "Shapes", "Apache-2.0")
+    card = card_of(shapes, "Shapes", "Apache-2.0", negative="blurry")
     images = vae_task(shapes).batch(0)
     path = tmp_path / "shapes.safetensors"
     export_checkpoint(path, task.net, vae, card, colours=latent_colours(vae, images, 0.5), scale=0.5)
     weights = open_weights(path)
     info = identify_file(weights)
+    assert weights.metadata["modelspec.usage_hint"] == "negative prompt: blurry"
     assert info.prediction == "v"
     assert info.scale_factor == 0.5
     assert info.parts == ("unet", "vae", "clip")

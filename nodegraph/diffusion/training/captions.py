@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +18,15 @@ class CaptionRecipe:
     """Chances of leaving parts out. The full form is "{label}, {style} style, on a {colour} background".
 
     empty: no caption at all, for classifier-free guidance (Ho & Salimans 2022)
+    negative: where there is no caption, one to four of these words are said, as people do in negative prompts; () says nothing
+    silent: part of the missing captions that says nothing even so
     drop_style, drop_background: that part is left out; drop_white: the same for white backgrounds, which go without saying
     article: "a {label}" or "an {label}"; alias: the formal name instead of the label; tags: one or two loose words after the label
     """
 
     empty: float = 0.1
+    negative: tuple[str, ...] = ()
+    silent: float = 0.5
     drop_style: float = 0.1
     drop_background: float = 0.1
     drop_white: float = 0.5
@@ -34,7 +39,7 @@ def describe(entry: Entry, scene: Scene, recipe: CaptionRecipe, rng: np.random.G
     """A caption for `entry`, with `other` at its right, shown as `scene`; always takes the same number of draws."""
     empty, style, background, article, alias, tags, first, second = rng.random(8)
     if empty < recipe.empty:
-        return ""
+        return "" if article < recipe.silent else _some(recipe.negative, tags, (style, background, first, second))
     if entry.caption:
         parts = [entry.caption]
     else:
@@ -72,6 +77,12 @@ def _tags(entry: Entry, first: float, second: float) -> list[str]:
     fresh = [tag for tag in entry.tags if tag not in entry.label]
     chosen = {fresh[int(draw * len(fresh))] for draw in (first, second)} if fresh else set()
     return sorted(chosen)
+
+
+def _some(words: tuple[str, ...], few: float, draws: Sequence[float]) -> str:
+    """A few of the words, none twice. few and draws: from 0 to 1, for how many and which"""
+    chosen = draws[: 1 + int(few * len(draws))]
+    return ", ".join(dict.fromkeys(words[int(draw * len(words))] for draw in chosen)) if words else ""
 
 
 def _with_article(words: str) -> str:

@@ -60,7 +60,7 @@ class CheckpointJob:
     @cached_property
     def task(self) -> DiffusionTask:
         cache = open_latents(self.folder, self.dataset, self.latents, seed=self.loop.seed, vae=self.source, scale=SD_SCALE)
-        shown = SampleSettings(self.prompts or self.default_prompts(), self.vae, SD_SCALE)
+        shown = SampleSettings(self.prompts or self.default_prompts(), self.vae, SD_SCALE, self.negative)
         task = DiffusionTask(cache, self.diffusion, start=self.start, seed=self.loop.seed, source=self.source, shown=shown)
         task.to(self.device)
         return task
@@ -69,6 +69,11 @@ class CheckpointJob:
     def known_tokens(self) -> torch.Tensor | None:
         """(vocab,) bool: the words that the start had learnt."""
         return None if self.start is None else self.start.clip.state_dict()[TABLE].abs().amax(dim=1) > 0
+
+    @property
+    def negative(self) -> str:
+        """The negative prompt that stands for no caption."""
+        return next(iter(self.diffusion.captions.negative), "")
 
     def default_prompts(self) -> tuple[str, ...]:
         """Subjects in turn, each in the next style."""
@@ -90,7 +95,7 @@ class CheckpointJob:
             path,
             self.task.net,
             vae,
-            card_of(self.dataset, self.title, self.licence),
+            card_of(self.dataset, self.title, self.licence, negative=self.negative),
             colours=latent_colours(vae, pictures, SD_SCALE),
             used=used_tokens(state, self.known_tokens),
         )

@@ -66,6 +66,7 @@ class SampleSettings:
     prompts: tuple[str, ...]
     decoder: AutoencoderKL
     scale: float
+    negative: str = ""
     steps: int = 12
     cfg: float = 3.0
     seed: int = 1
@@ -124,7 +125,8 @@ class DiffusionTask(Task):
         start: what to train on from, instead of random weights of `unet` and `clip`
         """
         self.cache, self.settings, self.seed, self.shown = cache, settings, seed, shown
-        self.batches, self.wordless = cache.batches(settings.batch, seed), Wordless(cache, settings.wordless, seed)
+        self.batches = cache.batches(settings.batch, seed)
+        self.wordless = Wordless(cache, settings.wordless, seed, settings.captions.negative)
         self.sampling = ModelSampling(prediction=Prediction("v"))
         with torch.random.fork_rng():
             torch.manual_seed(int(generator(seed, Stream.WEIGHTS).integers(2**31)))
@@ -156,14 +158,16 @@ class DiffusionTask(Task):
         """The rows of a step, and what is said of each; "" of some."""
         rows, words = self.wordless.at(step, self.batches.at(step))
         captions, rng = self.settings.captions, generator(self.seed, Stream.CAPTION, step)
-        recipe = replace(captions, empty=0.0) if self.wordless.shows(rows) else captions
-        return rows, [self._said(self.cache.shot(int(row)), word, recipe, rng) for row, word in zip(rows, words, strict=True)]
+        if self.wordless.shows(rows):  # then nothing is said of the chosen few alone
+            captions = replace(captions, silent=0.0) if captions.negative else replace(captions, empty=0.0)
+        return rows, [self._said(self.cache.shot(int(row)), word, captions, rng) for row, word in zip(rows, words, strict=True)]
 
     def _said(self, shot: Shot, word: str | None, recipe: CaptionRecipe, rng: np.random.Generator) -> str:
         first, *others = (self.cache.dataset.entries[index] for index in shot.cast)
-        called = first if word is None else replace(first, label=word, name="", tags=())
-        text = describe(called, shot.scene, recipe, rng, *others)
-        return "" if word == "" else text
+        if word is None:
+            return describe(first, shot.scene, recipe, rng, *others)
+        text = describe(replace(first, label=word, name="", tags=()), shot.scene, replace(recipe, empty=0.0), rng, *others)
+        return text if word else ""
 
     def _weights(self, sigma: Tensor) -> Tensor:
         if not self.settings.min_snr:
@@ -183,7 +187,7 @@ def draw_pictures(net: TextToLatent, sampling: ModelSampling, shown: SampleSetti
     """Sample every prompt of `shown` and decode it: (B, H, W, 3)."""
     with torch.no_grad():
         latent = torch.zeros(len(shown.prompts), *shape, device=next(net.parameters()).device)
-        positive, negative = Prompt(net.context(shown.prompts)), Prompt(net.context([""]))
+        positive, negative = Prompt(net.context(shown.prompts)), Prompt(net.context([shown.negative]))
 
         def call(given: NetCall) -> Tensor:
             out: Tensor = net.unet(given.x, given.t, given.context)

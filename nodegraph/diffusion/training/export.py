@@ -25,7 +25,10 @@ TABLE = "text_model.embeddings.token_embedding.weight"
 
 @dataclass(frozen=True)
 class Card:
-    """What people are told about a checkpoint: title, licence of the weights, and whose pictures it has learnt from."""
+    """What people are told about a checkpoint: title, licence of the weights, and whose pictures it has learnt from.
+
+    negative: the negative prompt that it is used with
+    """
 
     title: str
     licence: str
@@ -34,6 +37,7 @@ class Card:
     styles: tuple[str, ...]
     description: str = ""
     author: str = ""
+    negative: str = ""
 
     def metadata(self) -> dict[str, str]:
         """As strings under the names of the modelspec convention, and our own."""
@@ -44,6 +48,7 @@ class Card:
             "modelspec.author": self.author,
             "modelspec.license": self.licence,
             "modelspec.description": self.description,
+            "modelspec.usage_hint": f"negative prompt: {self.negative}" if self.negative else "",
             "modelspec.trigger_phrase": ", ".join([*self.subjects, *(f"{style} style" for style in self.styles)]),
             "nodegraph.attribution": self.attribution,
             "nodegraph.subjects": json.dumps(list(self.subjects), ensure_ascii=False),
@@ -52,11 +57,11 @@ class Card:
         return {key: value for key, value in known.items() if value}
 
 
-def card_of(dataset: Dataset, title: str, licence: str, description: str = "", author: str = "") -> Card:
+def card_of(dataset: Dataset, title: str, licence: str, description: str = "", author: str = "", negative: str = "") -> Card:
     """The card of a model trained on `dataset`: its subjects and styles, and the authors and licences of its pictures."""
     sources = sorted({(entry.style, entry.author, entry.licence) for entry in dataset.entries if entry.author or entry.licence})
     attribution = "; ".join(f"{style} pictures: {who} ({terms})" for style, who, terms in sources)
-    return Card(title, licence, attribution, dataset.labels, dataset.styles, description, author)
+    return Card(title, licence, attribution, dataset.labels, dataset.styles, description, author, negative)
 
 
 def export_vae(path: Path, net: AutoencoderKL, images: Tensor, card: Card) -> str:

@@ -7,6 +7,7 @@ draws one of them.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,15 +42,15 @@ class WordlessRecipe:
 class Wordless:
     """Exchanges some rows of a batch for pictures of the chosen subjects, alone and at their usual size."""
 
-    def __init__(self, cache: LatentCache, recipe: WordlessRecipe, seed: int) -> None:
-        """Raises `BadValue` for labels that the data set does not have."""
+    def __init__(self, cache: LatentCache, recipe: WordlessRecipe, seed: int, said: Sequence[str] = ()) -> None:
+        """said: more words that are not unknown. Raises `BadValue` for labels that the data set does not have."""
         strange = sorted(set(recipe.labels) - set(cache.dataset.labels))
         if strange:
             hint = did_you_mean(strange[0], cache.dataset.labels) or "name subjects by their labels in its metadata.jsonl"
             raise BadValue(f"the data set shows no {', '.join(strange)}", input="wordless", hint=hint)
         self.cache, self.recipe, self.seed = cache, recipe, seed
         self._rows = _rows_by_bucket(cache, recipe.labels)
-        self._unknown = unknown_words(cache.dataset) if recipe.labels else ()
+        self._unknown = unknown_words(cache.dataset, said) if recipe.labels else ()
 
     def shows(self, rows: NDArray[np.int64]) -> bool:
         """Whether there are any pictures of the chosen subjects in the shape of these."""
@@ -76,9 +77,9 @@ class Wordless:
         return self._unknown[int(rng.integers(len(self._unknown)))]
 
 
-def unknown_words(dataset: Dataset) -> tuple[str, ...]:
-    """Whole words of CLIP's vocabulary that no caption of the data set can hold, nor as plurals of one that it holds."""
-    known = {*FRAME, *COLOURS}
+def unknown_words(dataset: Dataset, said: Sequence[str] = ()) -> tuple[str, ...]:
+    """Whole words of CLIP's vocabulary that no caption of the data set can hold, nor as plurals of one that it holds; nor those `said`."""
+    known = {*FRAME, *COLOURS, *said}
     for entry in dataset.entries:
         known |= {entry.label, entry.name, entry.style, entry.caption, *entry.tags}
     used = set(_WORD.findall(" ".join(known).lower()))
