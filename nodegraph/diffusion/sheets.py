@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nodegraph.diffusion.pictures import eight_bits
 from nodegraph.diffusion.values import Image
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _write(canvas: Any, plan: _Plan, row_labels: Sequence[str], column_labels: S
     from PIL import Image as Pillow
     from PIL import ImageDraw
 
-    picture = Pillow.fromarray(np.rint(canvas * 255).astype(np.uint8))
+    picture = Pillow.fromarray(eight_bits(canvas))
     draw, font, gap = ImageDraw.Draw(picture), _font(plan.size), plan.gap
     for row, label in enumerate(row_labels):
         y = plan.corner(row * plan.columns)[1] + plan.height // 2

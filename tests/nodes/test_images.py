@@ -147,6 +147,14 @@ def test_a_grid_places_row_by_row_and_labels_do_not_cover() -> None:
     assert np.array_equal(labelled.data[:, -plain.data.shape[1] :, -plain.data.shape[2] :] < 0.99, plain.data < 0.99)
 
 
+def test_a_picture_on_a_sheet_is_saved_as_it_is_alone(ctx: Context) -> None:
+    alone = picture(24, 40)
+    images.save_image(ctx, alone)
+    images.save_image(ctx, images.image_grid([alone], gap=0, row_labels=["a"], column_labels=["b"]))
+    one, sheet = (np.asarray(Pillow.open(path).convert("RGB")) for path in shown(ctx))
+    assert np.array_equal(sheet[-24:, -40:], one)
+
+
 def test_a_grid_without_columns_is_about_square() -> None:
     assert images.image_grid([picture(10, 10)] * 9, gap=0).data.shape[1:3] == (30, 30)
 
