@@ -224,6 +224,7 @@ def test_pictures_without_words_show_the_chosen_few_and_all_others_stay(shapes: 
     assert 0.4 < unnamed / (40 * 16) < 0.6
     assert 0.4 < len(told) / unnamed < 0.6
     assert not {"ball", "red", "plain", "background", "mint"} & {word for text in told for word in text.split()}
+    assert {len(text.split()) for text in told} == {1, 2, 3}
 
 
 def test_beside_pictures_without_words_a_negative_prompt_stands_for_all(shapes: Dataset, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from nodegraph.diffusion.training.scenes import COLOURS
 from nodegraph.errors import BadValue, did_you_mean
 
 _WORD = re.compile(r"[a-z]+")
+MANY = (0.5, 0.3, 0.2)
+"""how often one, two and three unknown words are said"""
 _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
 
 
@@ -29,8 +31,8 @@ _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
 class WordlessRecipe:
     """labels: subjects that are shown without words, () for no such rule; share: of all pictures that are shown so.
 
-    unknown: of these, the part that is called by a word from outside the data set, style and background said as usual; the rest has no
-        caption at all. `invented` of those words are made up of syllables, the others are words of CLIP's vocabulary
+    unknown: of these, the part that is called by one to three words from outside the data set, style and background said as usual; the
+        rest has no caption at all. `invented` of those words are made up of syllables, the others are words of CLIP's vocabulary
     """
 
     labels: tuple[str, ...] = ()
@@ -57,7 +59,7 @@ class Wordless:
         return self._bucket(rows) in self._rows
 
     def at(self, step: int, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[str | None]]:
-        """The rows of a step, and of each the word it is called by: None for its own, "" for no caption at all."""
+        """The rows of a step, and of each the words it is called by: None for its own, "" for no caption at all."""
         if not self.shows(rows):
             return rows, [None] * len(rows)
         few = self._rows[self._bucket(rows)]
@@ -72,6 +74,9 @@ class Wordless:
     def _word(self, rng: np.random.Generator) -> str:
         if rng.random() >= self.recipe.unknown:
             return ""
+        return " ".join(self._strange(rng) for _ in range(rng.choice((1, 2, 3), p=MANY)))
+
+    def _strange(self, rng: np.random.Generator) -> str:
         if rng.random() < self.recipe.invented:
             return _invented(rng)
         return self._unknown[int(rng.integers(len(self._unknown)))]
