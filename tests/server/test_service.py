@@ -436,65 +436,57 @@ def test_a_running_job_is_cancelled(tmp_path: Path) -> None:
     run(main)
 
 
-def test_a_job_cancelled_in_the_moment_it_is_taken_does_not_run(tmp_path: Path) -> None:
-    go = threading.Event()
+@asynccontextmanager
+async def start_held_back(folder: Path) -> AsyncIterator[tuple[Service, EngineWorker, threading.Event]]:
+    """A job that a worker is about to get, as soon as its start is on disk: not before the event is set."""
 
-    async def main() -> None:
-        def clock() -> float:
-            calls.append(time.time())
-            if len(calls) == 2:  # the start of the job, not on disk yet
-                store.write(lambda _: go.wait(30))
-            return calls[-1]
+    def clock() -> float:
+        calls.append(time.time())
+        if len(calls) == 2:  # the start of the job
+            store.write(lambda _: go.wait(30))
+        return calls[-1]
 
-        calls: list[float] = []
-        worker = EngineWorker(engine(tmp_path))
-        store = Store.open(tmp_path / "state")
-        service = Service(store, [worker], clock=clock)
-        await service.start()
-        await service.submit(Submission("x", add(1)))
-        while not service.running():
-            await asyncio.sleep(0)
-        asking = asyncio.create_task(service.cancel("x"))
-        for _ in range(3):
-            await asyncio.sleep(0)
-        go.set()
-        assert await asking
-        assert (await ended(service, "x")).status == "cancelled"
-        assert worker.started == []
+    calls: list[float] = []
+    go, worker = threading.Event(), EngineWorker(engine(folder))
+    store = Store.open(folder / "state")
+    service = Service(store, [worker], clock=clock)
+    await service.start()
+    await service.submit(Submission("x", add(1)))
+    while not service.running():
+        await asyncio.sleep(0)
+    try:
+        yield service, worker, go
+    finally:
         await service.stop()
         await store.close()
+
+
+def test_a_job_cancelled_in_the_moment_it_is_taken_does_not_run(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with start_held_back(tmp_path) as (service, worker, go):
+            asking = asyncio.create_task(service.cancel("x"))
+            for _ in range(3):
+                await asyncio.sleep(0)
+            go.set()
+            assert await asking
+            assert (await ended(service, "x")).status == "cancelled"
+            assert worker.started == []
 
     run(main)
 
 
 def test_a_job_whose_start_is_still_being_stored_when_the_server_stops_waits_again(tmp_path: Path) -> None:
-    go = threading.Event()
-
     async def main() -> None:
-        def clock() -> float:
-            calls.append(time.time())
-            if len(calls) == 2:  # the start of the job, not on disk yet
-                store.write(lambda _: go.wait(30))
-            return calls[-1]
-
-        calls: list[float] = []
-        worker = EngineWorker(engine(tmp_path))
-        store = Store.open(tmp_path / "state")
-        service = Service(store, [worker], clock=clock)
-        await service.start()
-        await service.submit(Submission("x", add(1)))
-        while not service.running():
-            await asyncio.sleep(0)
-        stopping = asyncio.create_task(service.stop())
-        for _ in range(3):
-            await asyncio.sleep(0)
-        go.set()
-        await stopping
-        job = await service.job("x")
-        assert job is not None
-        assert (job.status, job.attempt) == ("pending", 0)
-        assert worker.started == []
-        await store.close()
+        async with start_held_back(tmp_path) as (service, worker, go):
+            stopping = asyncio.create_task(service.stop())
+            for _ in range(3):
+                await asyncio.sleep(0)
+            go.set()
+            await stopping
+            job = await service.job("x")
+            assert job is not None
+            assert (job.status, job.attempt) == ("pending", 0)
+            assert worker.started == []
 
     run(main)
 
