@@ -226,9 +226,9 @@ def train_diffusion(
         and colours, decided where there is most noise, are then learnt sooner in a short run
     wordless: subjects that an empty prompt draws, and a prompt of words the data set never uses; a quarter of the pictures then shows
         them without words. Empty: a tenth of the captions is left out whatever they tell, and such prompts give nothing in particular
-    negative: words of negative prompts, such as "blurry, ugly": a caption that is left out says one to four of these instead, and a
-        negative prompt of such words leads best. With `wordless` this is needed, or guidance gets weaker: the empty prompt then stands
-        for its subjects, not for all pictures
+    negative: words of negative prompts, such as "blurry, ugly": a caption that is left out says one to four of these (without `wordless`
+        only every second one), and a negative prompt of such words then leads best. `wordless` needs this, or guidance gets weak: the
+        empty prompt stands for its subjects, no longer for all pictures
     prompts: one a line; the sample sheet shows a picture of each. Empty takes subjects and styles in turn
     licence: of the weights, written into the file beside whose pictures they come from; empty takes the licences of the pictures
     sample_steps: how often the sample sheet is made, 0 never

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as Pillow
 
+from nodegraph.diffusion import Image
+from nodegraph.diffusion.judging import Vocabulary
+from nodegraph.diffusion.loaded import LoadedImageText
+from nodegraph.diffusion.loading import build_dual_encoder
+from nodegraph.diffusion.weights import open_weights
 from nodegraph.engine import Engine
 from nodegraph.events import Event, Progress, Sink, ignore
 from nodegraph.registry import builtin_folder
@@ -110,6 +116,30 @@ def test_the_background_in_the_prompt_is_the_background_of_the_picture(engine: E
         picture = pixels(path)
         corners = np.stack([picture[:24, :24], picture[:24, -24:]]).mean(axis=(0, 1, 2))
         assert int(corners.argmax()) == channel, (colour, corners)
+
+
+@pytest.fixture(scope="module")
+def nearest_subject() -> Callable[[list[Path]], list[str]]:
+    """What the judge, which knows real pictures only, takes pictures for."""
+    weights = open_weights(builtin_folder("models") / "clip_score" / "tiny-emoji-judge.safetensors")
+    words, net = Vocabulary.of(weights.metadata), LoadedImageText(build_dual_encoder(weights), torch.device("cpu"))
+    names = net.read(words.texts().subjects)
+
+    def nearest(paths: list[Path]) -> list[str]:
+        return [words.subjects[place] for place in (net.see([Image(pixels(path)[None]) for path in paths]) @ names.T).argmax(axis=1)]
+
+    return nearest
+
+
+@pytest.mark.parametrize("text", ["", "a wizard", "the zzzz of qqqq, 3d style, on a yellow background"])
+def test_without_words_that_it_knows_it_draws_one_of_the_few_it_was_given_for_that(
+    engine: Engine, nearest_subject: Callable[[list[Path]], list[str]], text: str
+) -> None:
+    trained = json.loads((builtin_folder("workflows") / "train_demo_on.json").read_text(encoding="utf-8"))
+    few = trained["nodes"]["diffusion"]["inputs"]["wordless"].split(", ")
+    drawn = nearest_subject(saved(run(engine, "text_to_image", {"prompt.text": text, "sample.seed": [0, 1, 2, 3, 4]})))
+    assert set(drawn) <= set(few)
+    assert len(set(drawn)) > 1, "not always the same"
 
 
 def test_inpainting_keeps_what_lies_outside_the_mask(engine: Engine) -> None:
