@@ -92,6 +92,14 @@ def test_the_weight_of_a_word_and_the_tokens_of_a_prompt(server: Served, open_ed
     expect(editor.node("prompt").get_by_role("status")).to_have_text("3 / 75")
 
 
+def test_keys_quicker_than_the_screen_change_a_weight_each(server: Served, open_editor: Open) -> None:
+    text = open_editor(server).begin_with("Text to image").node("prompt").get_by_role("textbox")
+    text.fill("a red fox")
+    keys = "for (let i = 0; i < 3; i++) field.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowUp', ctrlKey: true, bubbles: true}))"
+    text.evaluate(f"field => {{ {keys} }}")
+    expect(text).to_have_value("a red (fox:1.15)")
+
+
 def test_nodes_are_reached_edited_and_connected_by_keyboard(server: Served, open_editor: Open) -> None:
     editor = open_editor(server).begin_with("Text to image")
     page = editor.page

@@ -29,9 +29,11 @@ export function PromptField({ label, text, placeholder, tooltip, invalid, onChan
     event.preventDefault();
     event.stopPropagation();
     const element = event.currentTarget;
-    const edited = weigh(text, element.selectionStart, element.selectionEnd, by);
+    const edited = weigh(element.value, element.selectionStart, element.selectionEnd, by);
+    // into the field at once, not when it is drawn again: the next key may be quicker
+    element.value = edited.text;
+    element.setSelectionRange(edited.start, edited.end);
     onChange(edited.text);
-    requestAnimationFrame(() => element.setSelectionRange(edited.start, edited.end));
   };
   return (
     <div className="prompt nodrag" title={tooltip}>
