@@ -252,7 +252,7 @@ def train_diffusion(
     saving = replace(rates, sample_steps=sample_steps, save_seconds=60 * save_minutes)
     loop = replace(saving, optimiser=OptimiserSettings(optimiser), bf16=precision == "bf16")
     begun = None if start is None else start_of(ctx, start)
-    said = DiffusionSettings(batch, CaptionRecipe(negative=named(negative)), min_snr, WordlessRecipe(named(wordless)))
+    captions, few = CaptionRecipe(negative=named(negative)), WordlessRecipe(named(wordless))
     with ctx.load(vae) as net:
         job = CheckpointJob(
             dataset,
@@ -261,7 +261,7 @@ def train_diffusion(
             title=name,
             licence=licence or licence_of(dataset),
             loop=loop,
-            diffusion=said,
+            diffusion=DiffusionSettings(batch=batch, captions=captions, min_snr=min_snr, wordless=few),
             latents=LatentSettings(size=size, variants=variants, aspect=aspect),
             prompts=lines,
             start=begun,

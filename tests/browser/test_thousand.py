@@ -32,6 +32,7 @@ def test_a_thousand_nodes_are_opened_moved_deleted_and_brought_back(editor: Edit
 
 def test_near_by_only_what_is_seen_is_drawn(editor: Editor) -> None:
     editor.drop(json_file(grid()))
+    expect(editor.nodes.first).to_be_visible()
     expect(editor.page.locator(".canvas")).to_have_attribute("data-distance", "map")  # all of it is shown first; that would undo a zoom
     editor.page.mouse.move(720, 450)
     editor.press(*["+"] * 14)

@@ -39,7 +39,8 @@ def describe(entry: Entry, scene: Scene, recipe: CaptionRecipe, rng: np.random.G
     """A caption for `entry`, with `other` at its right, shown as `scene`; always takes the same number of draws."""
     empty, style, background, article, alias, tags, first, second = rng.random(8)
     if empty < recipe.empty:
-        return "" if article < recipe.silent else _some(recipe.negative, tags, (style, background, first, second))
+        draws = (style, background, first, second)[: 1 + int(4 * tags)]
+        return "" if article < recipe.silent else ", ".join(_picked(recipe.negative, draws))
     if entry.caption:
         parts = [entry.caption]
     else:
@@ -75,14 +76,12 @@ def _named(entry: Entry, place: str, article: bool, alias: bool) -> str:
 def _tags(entry: Entry, first: float, second: float) -> list[str]:
     """One or two of the entry's tags that its label does not hold already."""
     fresh = [tag for tag in entry.tags if tag not in entry.label]
-    chosen = {fresh[int(draw * len(fresh))] for draw in (first, second)} if fresh else set()
-    return sorted(chosen)
+    return sorted(_picked(fresh, (first, second)))
 
 
-def _some(words: tuple[str, ...], few: float, draws: Sequence[float]) -> str:
-    """A few of the words, none twice. few and draws: from 0 to 1, for how many and which"""
-    chosen = draws[: 1 + int(few * len(draws))]
-    return ", ".join(dict.fromkeys(words[int(draw * len(words))] for draw in chosen)) if words else ""
+def _picked(words: Sequence[str], draws: Sequence[float]) -> list[str]:
+    """A word for each draw from 0 to 1, in their order, none twice."""
+    return list(dict.fromkeys(words[int(draw * len(words))] for draw in draws)) if words else []
 
 
 def _with_article(words: str) -> str:
